@@ -1,0 +1,85 @@
+"""What the environment says, read once: every program of the image starts here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+PREFIX = "MCP_ORCHESTRATOR_"
+
+
+class InvalidSetting(ValueError):
+    """An environment variable whose value can't be used; the message names it and says what is allowed."""
+
+
+def clock() -> datetime:
+    """The present moment in UTC. The only place that reads the wall clock, so that everything else takes `now`."""
+    return datetime.now(UTC)  # noqa: TID251 - the one allowed reader
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The operator's settings, with the defaults of a fresh installation."""
+
+    mode: str = "production"
+    log_level: str = "INFO"
+    max_concurrent_workflows: int = 10
+    timeout_seconds: int = 3600
+    image: str = "mcp-orchestrator:dev"
+    image_pull_policy: str = "IfNotPresent"
+    namespace: str = "mcp-orchestrator"
+    watch_namespaces: tuple[str, ...] = ()
+    workers: int = 8
+    http_port: int = 8080
+    leader_elect: bool = True
+    identity: str = "mcp-orchestrator"
+    runner_accounts: str = "create"
+    """create: the operator makes the runners' service account in each namespace; existing: the chart did."""
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Settings from `environ`, the variables of the process.
+
+    Raises InvalidSetting with the variable's name and the remedy.
+    """
+    source = _Source(environ)
+    default = Settings()
+    return Settings(
+        mode=source.choice("MODE", default.mode, ("production", "development")),
+        log_level=source.choice("LOG_LEVEL", default.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
+        max_concurrent_workflows=source.integer("MAX_CONCURRENT_WORKFLOWS", default.max_concurrent_workflows, 0),
+        timeout_seconds=max(1, source.integer("TIMEOUT", default.timeout_seconds * 1000, 1000) // 1000),
+        image=source.text("IMAGE", default.image),
+        image_pull_policy=source.choice(
+            "IMAGE_PULL_POLICY", default.image_pull_policy, ("Always", "IfNotPresent", "Never")
+        ),
+        namespace=source.text("NAMESPACE", default.namespace),
+        watch_namespaces=tuple(n.strip() for n in source.text("WATCH_NAMESPACES", "").split(",") if n.strip()),
+        workers=source.integer("WORKERS", default.workers, 1),
+        http_port=source.integer("HTTP_PORT", default.http_port, 0),
+        leader_elect=source.choice("LEADER_ELECT", "true", ("true", "false")) == "true",
+        identity=source.text("IDENTITY", default.identity),
+        runner_accounts=source.choice("RUNNER_ACCOUNTS", default.runner_accounts, ("create", "existing")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    environ: Mapping[str, str]
+
+    def text(self, name: str, default: str) -> str:
+        return self.environ.get(PREFIX + name, "").strip() or default
+
+    def integer(self, name: str, default: int, least: int) -> int:
+        value = self.text(name, str(default))
+        if not value.isdecimal() or int(value) < least:
+            raise InvalidSetting(f"{PREFIX}{name} is {value!r}: set it to a whole number of at least {least}")
+        return int(value)
+
+    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = self.text(name, default)
+        for candidate in allowed:
+            if value.lower() == candidate.lower():
+                return candidate
+        raise InvalidSetting(f"{PREFIX}{name} is {value!r}: set it to one of {', '.join(allowed)}")

@@ -1,0 +1,1 @@
+"""The three kinds as pydantic models, their conditions, and the CRDs made from them."""

@@ -1,0 +1,267 @@
+"""WorkflowRun: one execution of a workflow, in one Job with one pod."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, StringConstraints
+
+from mcp_orchestrator.api.base import (
+    ATOMIC,
+    Digest,
+    Message,
+    Model,
+    ObjectMeta,
+    ObjectName,
+    Seconds,
+    TaskName,
+    preserved,
+)
+from mcp_orchestrator.api.conditions import BY_TYPE, Condition
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
+
+Word = Annotated[str, StringConstraints(max_length=128)]
+
+
+class TemplateReference(Model):
+    """A WorkflowTemplate of the same namespace."""
+
+    name: ObjectName = Field(description="Name of the WorkflowTemplate.")
+
+
+class WorkflowRunSpec(Model):
+    """What to run. It can't be changed: make a new run instead."""
+
+    template_ref: TemplateReference | None = Field(None, description="The WorkflowTemplate to run.")
+    template: WorkflowTemplateSpec | None = Field(
+        None, description="A workflow that stands in the run itself, instead of templateRef."
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Values of the workflow's parameters, by name.",
+        max_length=64,
+        json_schema_extra=preserved(),
+    )
+    timeout_seconds: Seconds | None = Field(
+        None, description="Seconds that the run may take from its start. Default: the workflow's timeoutSeconds."
+    )
+
+
+SPEC_RULES = (
+    {
+        "rule": "has(self.templateRef) != has(self.template)",
+        "message": "set exactly one of templateRef and template",
+    },
+    {
+        "rule": "self == oldSelf",
+        "message": "spec is immutable: create a new WorkflowRun instead",
+        "reason": "FieldValueForbidden",
+    },
+)
+
+
+class RunPhase(StrEnum):
+    """Where a run is in its life, in one word for people."""
+
+    PENDING = "Pending"
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+    @property
+    def final(self) -> bool:
+        """Whether the run has ended. Final phases never change."""
+        return self in (RunPhase.SUCCEEDED, RunPhase.FAILED)
+
+
+class TaskPhase(StrEnum):
+    """Where a task is in its life."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    SKIPPED = "Skipped"
+
+    @property
+    def final(self) -> bool:
+        """Whether the task has ended."""
+        return self in (TaskPhase.SUCCEEDED, TaskPhase.FAILED, TaskPhase.SKIPPED)
+
+
+class RunCondition(StrEnum):
+    """Types of a run's conditions."""
+
+    SUCCEEDED = "Succeeded"
+    FINISHED = "Finished"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    ADMITTED = "Admitted"
+
+
+class RunReason(StrEnum):
+    """Why a run is in its state. A stable contract: programs match these words."""
+
+    TEMPLATE_NOT_FOUND = "TemplateNotFound"
+    TEMPLATE_INVALID = "TemplateInvalid"
+    INVALID_SPEC = "InvalidSpec"
+    INVALID_PARAMETER = "InvalidParameter"
+    SERVER_NOT_FOUND = "ServerNotFound"
+    SERVER_NOT_READY = "ServerNotReady"
+    CLUSTER_LIMIT = "ClusterLimit"
+    ADMITTED = "Admitted"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    TASK_FAILED = "TaskFailed"
+    OUTPUT_FAILED = "OutputFailed"
+    TIMED_OUT = "TimedOut"
+    RUNNER_FAILED = "RunnerFailed"
+    JOB_DELETED = "JobDeleted"
+    NAME_CONFLICT = "NameConflict"
+
+
+class ErrorClass(StrEnum):
+    """What kind of thing went wrong with a task: decided by where the error arose."""
+
+    CONNECT = "Connect"
+    BUSY = "Busy"
+    AUTH = "Auth"
+    TIMEOUT = "Timeout"
+    TRANSPORT = "Transport"
+    PROTOCOL = "Protocol"
+    SCHEMA = "Schema"
+    TOOL = "Tool"
+    INPUT_REQUIRED = "InputRequired"
+    RESULT_TOO_LARGE = "ResultTooLarge"
+    EXPRESSION = "Expression"
+    RUNNER = "Runner"
+    CANCELLED = "Cancelled"
+
+
+class ResolvedTemplate(Model):
+    """The workflow as it was when the run was admitted: what is really run."""
+
+    name: Word | None = Field(None, description="Name of the WorkflowTemplate; unset for an inline workflow.")
+    generation: int = Field(0, description="The WorkflowTemplate's metadata.generation.")
+    digest: Digest = Field(description="SHA-256 of the workflow.")
+    spec: WorkflowTemplateSpec = Field(
+        description="The workflow itself.",
+        json_schema_extra=preserved(bare=True, **ATOMIC),
+    )
+
+
+class ResolvedServer(Model):
+    """A server as it was when the run was admitted."""
+
+    name: Word = Field(description="Name of the MCPServer.")
+    url: str = Field(description="Where the runner calls it.", max_length=512)
+    tools_digest: Digest | None = Field(None, description="SHA-256 over the definitions of its tools.")
+    timeout_seconds: int = Field(30, description="Seconds that one call may take when the task does not say.")
+
+
+class TaskError(Model):
+    """Why a task failed."""
+
+    class_: ErrorClass = Field(alias="class", description="Kind of the error, for programs.")
+    message: Message = Field(description="What happened, for people.")
+
+
+class TaskStatus(Model):
+    """How one task went."""
+
+    name: TaskName = Field(description="Name of the task.")
+    phase: TaskPhase = Field(description="Pending, Running, Succeeded, Failed or Skipped.")
+    start_time: datetime | None = Field(None, description="When its call began.")
+    completion_time: datetime | None = Field(None, description="When it ended.")
+    duration_milliseconds: int | None = Field(None, description="How long the call took.")
+    result: Any = Field(
+        None,
+        description="The tool's result: its structured content, else its text. Left out where it is too large.",
+        json_schema_extra=preserved(nullable=True),
+    )
+    result_bytes: int | None = Field(None, description="Size of the result as JSON, in bytes.")
+    result_preview: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
+        None, description="The beginning of a result that is too large to stand here."
+    )
+    error: TaskError | None = Field(None, description="Why it failed or was skipped.")
+    nullable: ClassVar[frozenset[str]] = frozenset({"result"})
+
+
+class Outcome(StrEnum):
+    """How a runner ended."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+class RunnerStatus(Model):
+    """The pod that executes the run, and its report. Written by the runner alone."""
+
+    pod_name: str = Field(description="Name of the pod.", max_length=253)
+    pod_uid: str = Field(description="UID of the pod; another pod that finds it here stops.", max_length=64)
+    start_time: datetime | None = Field(None, description="When the runner began.")
+    outcome: Outcome | None = Field(None, description="How it ended: Succeeded or Failed. Unset while it works.")
+    reason: Word | None = Field(None, description="Why it ended so, in one word.")
+    message: Message | None = Field(None, description="Why it ended so, in a sentence.")
+
+
+class Diagnosis(Model):
+    """Why a run failed, and what to do about it."""
+
+    class_: Word = Field(alias="class", description="Kind of the failure.")
+    task: TaskName | None = Field(None, description="The first task that failed.")
+    summary: Message = Field(description="What happened, in a sentence.")
+    recommendations: tuple[Annotated[str, StringConstraints(max_length=1024)], ...] = Field(
+        (), description="What to do about it.", max_length=16
+    )
+
+
+class WorkflowRunStatus(Model):
+    """What was observed. The fields runner, tasks, progress and outputs are the runner's, all others the operator's."""
+
+    observed_generation: int = Field(-1, description="The metadata.generation that this status was computed from.")
+    phase: RunPhase | None = Field(None, description="Pending, Queued, Running, Succeeded or Failed.")
+    message: Message | None = Field(None, description="What is going on, in a sentence.")
+    waiting_reason: Word | None = Field(None, description="Why the run has not started. Unset once it has.")
+    conditions: tuple[Condition, ...] = Field(
+        (),
+        description="Conditions: Succeeded, Finished, Reconciling, Stalled, Admitted.",
+        max_length=16,
+        json_schema_extra=BY_TYPE,
+    )
+    template: ResolvedTemplate | None = Field(None, description="The workflow as it was when the run was admitted.")
+    servers: tuple[ResolvedServer, ...] = Field(
+        (), description="The servers as they were when the run was admitted.", max_length=100
+    )
+    attempt: int | None = Field(None, description="Which attempt this is, counted from 1.")
+    job_name: str | None = Field(None, description="Name of the run's Job.", max_length=63)
+    admitted_at: datetime | None = Field(None, description="When the run got its slot.")
+    start_time: datetime | None = Field(None, description="When the runner began.")
+    completion_time: datetime | None = Field(None, description="When the run ended.")
+    duration_milliseconds: int | None = Field(None, description="From start to end.")
+    duration: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+        None, description="From start to end, for people."
+    )
+    progress: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+        None, description="Tasks that ended, of all tasks, for example 3/5."
+    )
+    runner: RunnerStatus | None = Field(None, description="The pod that executes the run, and its report.")
+    tasks: tuple[TaskStatus, ...] = Field((), description="How each task went.", max_length=100)
+    outputs: dict[str, Any] | None = Field(
+        None, description="The workflow's outputs, by name.", json_schema_extra=preserved(**ATOMIC)
+    )
+    diagnosis: Diagnosis | None = Field(None, description="Why the run failed, and what to do about it.")
+    traceparent: Annotated[str, StringConstraints(max_length=64)] | None = Field(
+        None, description="W3C trace context of the run; every tool call carries it."
+    )
+
+
+class WorkflowRun(Model):
+    """One execution of a workflow, in one Job with one pod."""
+
+    metadata: ObjectMeta
+    spec: WorkflowRunSpec
+    status: WorkflowRunStatus = Field(default_factory=WorkflowRunStatus)

@@ -1,0 +1,1 @@
+"""Decisions, pure: (observed, now) -> plan. No I/O, no clock."""

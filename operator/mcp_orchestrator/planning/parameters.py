@@ -1,0 +1,76 @@
+"""A workflow's parameters: whether they are declared soundly, and their values in a run.
+
+Called by planning.checks, planning.resolution and the runner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mcp_orchestrator.api.workflowtemplate import Mistake, Parameter, TemplateReason
+from mcp_orchestrator.planning import mistakes, schemas
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The values of all parameters, in the order of their declaration; complete if there are no mistakes."""
+
+    values: Mapping[str, Any]
+    mistakes: tuple[Mistake, ...]
+
+
+def resolve(parameters: tuple[Parameter, ...], given: Mapping[str, Any], path: str) -> Resolved:
+    """The values that a run gives, with defaults for the others. `path` is where the run gives them."""
+    declared = {parameter.name: parameter for parameter in parameters}
+    values = {
+        name: given.get(name, parameter.default)
+        for name, parameter in declared.items()
+        if name in given or not parameter.required
+    }
+    found = [_a_mistake(mistakes.at(path, name), _unknown(name, declared)) for name in given if name not in declared]
+    for name, parameter in declared.items():
+        if name in given:
+            found.extend(_unfit(parameter, given[name], mistakes.at(path, name)))
+        elif parameter.required:
+            found.append(_a_mistake(mistakes.at(path, name), "it is missing, and has no default: give it a value"))
+    return Resolved(values=values, mistakes=tuple(found))
+
+
+def check_declarations(parameters: tuple[Parameter, ...], path: str) -> tuple[Mistake, ...]:
+    """What is wrong with the schemas and defaults. `path` is where the parameters are declared."""
+    return tuple(
+        mistake
+        for index, parameter in enumerate(parameters)
+        for mistake in _check_declaration(parameter, mistakes.at(path, index))
+    )
+
+
+def _check_declaration(parameter: Parameter, path: str) -> Iterator[Mistake]:
+    if parameter.json_schema is not None:
+        try:
+            schemas.check(parameter.json_schema)
+        except schemas.Unusable as error:
+            yield _a_mistake(mistakes.at(path, "schema"), f"it is not a JSON Schema that can be used: {error}")
+            return
+    if not parameter.required:
+        yield from _unfit(parameter, parameter.default, mistakes.at(path, "default"))
+
+
+def _unfit(parameter: Parameter, value: Any, path: str) -> Iterator[Mistake]:
+    """What keeps `value` from being a value of the parameter."""
+    try:
+        for fault in schemas.faults(parameter.json_schema or {}, value):
+            yield _a_mistake(mistakes.at(path, *fault.path), fault.message)
+    except schemas.Unusable as error:
+        yield _a_mistake(path, f"the schema of the parameter can't be used: {error}")
+
+
+def _unknown(name: str, declared: Mapping[str, Parameter]) -> str:
+    hint = mistakes.suggestion(name, declared)
+    return f'unknown parameter "{name}"' + (hint or f"; the workflow has {mistakes.listing(declared) or 'none'}")
+
+
+def _a_mistake(path: str, message: str) -> Mistake:
+    return mistakes.a_mistake(path, TemplateReason.INVALID_PARAMETER, message)

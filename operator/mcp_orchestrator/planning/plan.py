@@ -1,0 +1,46 @@
+"""What a decision looks like: made by the plan_* functions, carried out by the controllers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+Manifest = Mapping[str, Any]
+"""A Kubernetes object as JSON."""
+
+
+class EventType(StrEnum):
+    """Types of Kubernetes Events."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth telling the owner of an object, once."""
+
+    reason: str
+    note: str
+    type: EventType = EventType.NORMAL
+    action: str = "Reconcile"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done for one object. Steps are taken in the order of the fields."""
+
+    status: Mapping[str, Any] | None = None
+    """The whole status that the operator owns; None leaves it as it is."""
+    children: tuple[Manifest, ...] = ()
+    """Objects that must exist as described, owned by the object."""
+    events: tuple[Event, ...] = ()
+    wake_at: datetime | None = None
+    """When to look again, even if nothing happens."""
+    wants_slot: bool = False
+    """A run that could start now, if the admission queue gives it a slot."""
+    uses_slot: bool = False
+    """The status puts on record that the run has the slot that it was given."""

@@ -1,0 +1,262 @@
+"""The one door to the API server: typed calls over aiohttp, with retries, metrics and a gate before each write.
+
+Controllers, the runner, `lease` and `events` call it. Objects are the API's JSON as dicts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Self, TypeVar
+
+import orjson
+
+from mcp_orchestrator.cluster import config, errors, resources, retry, transport
+
+Object = dict[str, Any]
+T = TypeVar("T")
+
+PAGE_SIZE = 500
+LIST_RESTARTS = 3
+APPLY = "application/apply-patch+yaml"  # JSON is YAML
+
+
+_HIGH = re.compile(rb"[\x7f-\xff]")
+_NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list. `first` comes again if the list had to begin anew: forget the pages before it."""
+
+    items: list[Object]
+    resource_version: str
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """A whole list and the version of the collection that it shows."""
+
+    items: list[T]
+    resource_version: str
+
+
+class Client:
+    """Calls to one API server. Make it inside the event loop; use it as an async context manager, or `close` it.
+
+    Every call raises the errors of `errors`; `gate` is called before each try of a write and raises NotLeader to stop
+    it. A write takes at most 5 s a try, and the API server is told so: what a replica sends while it leads can't land
+    after the next one has taken over.
+    """
+
+    def __init__(
+        self,
+        connection: config.Connection,
+        *,
+        gate: Callable[[], None] | None = None,
+        pool_limit: int = 64,
+        policy: retry.Policy | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self.connection = connection
+        self.server = connection.server
+        self.session = connection.new_session(limit=pool_limit)
+        self._transport = transport.Transport(
+            self.server, self.session, gate=gate, policy=policy or retry.Policy(), sleep=sleep
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.session.close()
+
+    async def get(self, resource: resources.Resource, name: str, namespace: str = "") -> Object:
+        """One object. Raises NotFound."""
+        return _decoded(await self._transport.call(transport.Request("GET", resource.path(namespace, name), {})))
+
+    async def list_pages(
+        self,
+        resource: resources.Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = PAGE_SIZE,
+    ) -> AsyncIterator[Page]:
+        """The objects of a namespace or, without one, of all, in pages that show one moment.
+
+        Begins anew if that moment is forgotten meanwhile (410); raises Expired if that happens again and again.
+        """
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        params = {"limit": str(limit), **{name: value for name, value in selectors.items() if value}}
+        token, restarts = "", 0
+        while True:
+            request = transport.Request(
+                "GET", resource.path(namespace), {**params, "continue": token} if token else params
+            )
+            try:
+                answer = _decoded(await self._transport.call(request))
+            except errors.Expired:
+                restarts += 1
+                if not token or restarts > LIST_RESTARTS:
+                    raise
+                token = ""
+                continue
+            yield _page(resource, answer, first=not token)
+            token = answer["metadata"].get("continue") or ""
+            if not token:
+                return
+
+    async def list_all(
+        self,
+        resource: resources.Resource,
+        namespace: str = "",
+        *,
+        convert: Callable[[Object], T],
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = PAGE_SIZE,
+    ) -> Listing[T]:
+        """The whole list, each item passed through `convert` as its page arrives, to hold one page at a time."""
+        items: list[T] = []
+        version = ""
+        async for page in self.list_pages(
+            resource, namespace, label_selector=label_selector, field_selector=field_selector, limit=limit
+        ):
+            if page.first:
+                items.clear()
+            items.extend(map(convert, page.items))
+            version = page.resource_version
+        return Listing(items, version)
+
+    async def create(self, resource: resources.Resource, body: Object) -> Object:
+        """POST. Raises AlreadyExists.
+
+        With a name in `body` the create is tried again after an uncertain failure. AlreadyExists may then come from the
+        first try: get the object and compare its owner. Without a name, only if it can't have reached the API server.
+        """
+        metadata = body.get("metadata") or {}
+        path = resource.path(metadata.get("namespace", ""))
+        return await self._write("POST", path, body, repeatable=bool(metadata.get("name")))
+
+    async def apply(
+        self,
+        resource: resources.Resource,
+        body: Object,
+        *,
+        manager: str,
+        force: bool = True,
+        resource_version: str = "",
+    ) -> Object:
+        """Server-side apply of exactly the fields in `body` as `manager`: creates the object if it is not there.
+
+        With `resource_version`, only if the object is still at that version. Raises Conflict for that, and without
+        `force` for a field that has another manager. Tried again after an uncertain failure: a Conflict may then come
+        from the first try, so read the object before giving up.
+        """
+        return await self._apply(resource, "", body, manager, force, resource_version)
+
+    async def apply_status(
+        self,
+        resource: resources.Resource,
+        body: Object,
+        *,
+        manager: str,
+        force: bool = True,
+        resource_version: str = "",
+    ) -> Object:
+        """`apply` of the status subresource: raises NotFound if the object is not there."""
+        return await self._apply(resource, "status", body, manager, force, resource_version)
+
+    async def replace(self, resource: resources.Resource, body: Object) -> Object:
+        """PUT of the whole object, only if it is still at the version in `body`. Raises Conflict, NotFound."""
+        metadata = body["metadata"]
+        return await self._write("PUT", resource.path(metadata.get("namespace", ""), metadata["name"]), body)
+
+    async def delete(
+        self,
+        resource: resources.Resource,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        propagation: str = "Background",
+    ) -> None:
+        """Delete, with `uid` only that very object. Raises NotFound, and Conflict if the UID is another.
+
+        Tried again after an uncertain failure: NotFound may come from the first try, and means the same.
+        """
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        await self._write("DELETE", resource.path(namespace, name), options)
+
+    async def _apply(
+        self,
+        resource: resources.Resource,
+        subresource: str,
+        body: Object,
+        manager: str,
+        force: bool,
+        resource_version: str,
+    ) -> Object:
+        metadata = body["metadata"]
+        sent = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
+        if resource_version:
+            sent["metadata"] = {**metadata, "resourceVersion": resource_version}
+        path = resource.path(metadata.get("namespace", ""), metadata["name"], subresource)
+        params = {"fieldManager": manager, "force": "true" if force else "false"}
+        return await self._write("PATCH", path, sent, params=params, content_type=APPLY)
+
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        body: Object,
+        *,
+        params: dict[str, str] | None = None,
+        content_type: str = transport.JSON,
+        repeatable: bool = True,
+    ) -> Object:
+        request = transport.Request(
+            method,
+            path,
+            {**(params or {}), "timeout": f"{transport.WRITE_TIMEOUT_SECONDS:.0f}s"},
+            _for_yaml(orjson.dumps(body)) if content_type == APPLY else orjson.dumps(body),
+            content_type,
+            transport.WRITE_TIMEOUT_SECONDS,
+            repeatable,
+        )
+        return _decoded(await self._transport.call(request))
+
+
+def _for_yaml(encoded: bytes) -> bytes:
+    """JSON that is YAML too, as which the API server reads an apply: some characters must be escaped there."""
+    if _HIGH.search(encoded) is None:
+        return encoded
+    return _NOT_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded.decode()).encode()
+
+
+def _decoded(body: bytes) -> Object:
+    try:
+        answer: Object = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise errors.Unavailable(f"something else than the API server answered, with no JSON: {error}") from error
+    return answer
+
+
+def _page(resource: resources.Resource, answer: Object, *, first: bool) -> Page:
+    """Items of a list come without the kind that the list has in its name: give it back to them."""
+    items = answer.get("items") or []
+    for item in items:
+        item.setdefault("apiVersion", resource.api_version)
+        item.setdefault("kind", resource.kind)
+    return Page(items, answer["metadata"].get("resourceVersion", ""), first)

@@ -1,0 +1,1 @@
+"""The operator: kopf events -> store -> work queue -> observe, plan, apply."""

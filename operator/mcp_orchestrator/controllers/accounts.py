@@ -1,0 +1,31 @@
+"""The service account that runners of a namespace use: made before the first run there. Called by controllers.runs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from mcp_orchestrator.api.base import OPERATOR_MANAGER
+from mcp_orchestrator.cluster import resources
+from mcp_orchestrator.cluster.client import Client
+from mcp_orchestrator.planning import manifests
+
+RENEW_AFTER = timedelta(minutes=10)
+"""How long a namespace's account is trusted to be there still."""
+
+
+class RunnerAccounts:
+    """Applies the service account and its role binding, once in a while for each namespace."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._made: dict[str, datetime] = {}
+
+    async def ensure(self, namespace: str, now: datetime) -> None:
+        """Make the account exist. Raises the client's errors."""
+        made = self._made.get(namespace)
+        if made and now - made < RENEW_AFTER:
+            return
+        account, binding = manifests.runner_account(namespace)
+        await self._client.apply(resources.SERVICE_ACCOUNTS, account, manager=OPERATOR_MANAGER)
+        await self._client.apply(resources.ROLE_BINDINGS, binding, manager=OPERATOR_MANAGER)
+        self._made[namespace] = now

@@ -1,0 +1,123 @@
+"""What the store keeps of each kind, and who is woken by a change of what. Called by controllers.operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any
+
+from mcp_orchestrator.api.mcpserver import MCPServer
+from mcp_orchestrator.api.reading import Unreadable, read
+from mcp_orchestrator.api.workflowrun import RunPhase
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
+from mcp_orchestrator.cluster import resources
+from mcp_orchestrator.controllers.store import Key, Store
+
+SERVER = resources.MCP_SERVERS.kind
+TEMPLATE = resources.WORKFLOW_TEMPLATES.kind
+RUN = resources.WORKFLOW_RUNS.kind
+JOB = resources.JOBS.kind
+DEPLOYMENT = resources.DEPLOYMENTS.kind
+SERVICE = resources.SERVICES.kind
+
+OWN_KINDS = (SERVER, TEMPLATE, RUN)
+
+Json = dict[str, Any]
+
+
+def new_store() -> Store:
+    """An empty store that knows our kinds."""
+    store = Store()
+    store.register(SERVER, slim=lambda body: read(MCPServer, body), indexes={"namespace": _namespace_of})
+    store.register(TEMPLATE, slim=lambda body: read(WorkflowTemplate, body), indexes={"server": _servers_of})
+    store.register(RUN, slim=slim_run, indexes={"state": _state_of})
+    store.register(JOB, slim=lambda body: _only(body, "metadata", "status"))
+    store.register(DEPLOYMENT, slim=lambda body: _only(body, "metadata", "status"))
+    store.register(SERVICE, slim=lambda body: _only(body, "metadata"))
+    return store
+
+
+def slim_run(body: Json) -> Json:
+    """A run as the store keeps it: an ended one shrinks to its outline, since nothing will be decided about it."""
+    status = body.get("status", {})
+    if not is_final(body):
+        return _only(body, "metadata", "spec", "status")
+    known = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    kept = ("phase", "admittedAt", "completionTime", "observedGeneration")
+    return {
+        "metadata": {name: body["metadata"][name] for name in known if name in body["metadata"]},
+        "spec": {"templateRef": body.get("spec", {}).get("templateRef")},
+        "status": {name: status[name] for name in kept if name in status},
+    }
+
+
+def is_final(body: Json) -> bool:
+    """Whether the run has ended."""
+    return body.get("status", {}).get("phase") in (RunPhase.SUCCEEDED, RunPhase.FAILED)
+
+
+def is_active(body: Json) -> bool:
+    """Whether the run holds a slot."""
+    return "admittedAt" in body.get("status", {}) and not is_final(body)
+
+
+def owner_uid(record: Json) -> str:
+    """UID of the object that controls `record`; empty if none does."""
+    owners = record.get("metadata", {}).get("ownerReferences", ())
+    return next((owner["uid"] for owner in owners if owner.get("controller")), "")
+
+
+class Waker:
+    """Turns a change in the store into the keys that must be looked at again."""
+
+    def __init__(self, store: Store, wake: Callable[[Key], None]) -> None:
+        self._store = store
+        self._wake = wake
+        store.listen(self.changed)
+
+    def changed(self, key: Key, old: Any, new: Any) -> None:
+        """Wake whatever depends on `key`."""
+        for woken in self._woken(key, new if new is not None else old):
+            self._wake(woken)
+
+    def _woken(self, key: Key, record: Any) -> Iterator[Key]:
+        if key.kind in OWN_KINDS:
+            yield key
+        if key.kind == SERVER:
+            yield from self._store.select_keys(TEMPLATE, "server", (key.namespace, key.name))
+        if key.kind in (SERVER, TEMPLATE):
+            yield from self._store.select_keys(RUN, "state", ("waiting", key.namespace))
+        if key.kind in (JOB, DEPLOYMENT, SERVICE):
+            yield from _owners(key, record)
+
+
+def _owners(key: Key, record: Json) -> Iterator[Key]:
+    for owner in record.get("metadata", {}).get("ownerReferences", ()):
+        if owner.get("controller") and owner.get("kind") in OWN_KINDS:
+            yield Key(owner["kind"], key.namespace, owner["name"])
+
+
+def _namespace_of(server: MCPServer | Unreadable) -> Iterable[Hashable]:
+    return (server.metadata.namespace,)
+
+
+def _servers_of(template: WorkflowTemplate | Unreadable) -> Iterable[Hashable]:
+    if isinstance(template, Unreadable):
+        return ()
+    return {(template.metadata.namespace, task.server) for task in template.spec.tasks}
+
+
+def _state_of(run: Json) -> Iterable[Hashable]:
+    """Active runs are counted against the limit; waiting ones are woken by changes of servers and templates."""
+    if is_active(run):
+        return ("active",)
+    if run.get("status", {}).get("phase") == RunPhase.PENDING:
+        return (("waiting", run["metadata"].get("namespace", "")),)
+    return ()
+
+
+def _only(body: Json, *names: str) -> Json:
+    kept = {name: body[name] for name in names if name in body}
+    metadata = kept.get("metadata", {})
+    if "managedFields" in metadata:
+        kept["metadata"] = {name: value for name, value in metadata.items() if name != "managedFields"}
+    return kept

@@ -1,0 +1,175 @@
+"""WorkflowRun: observe, plan, apply. Called by controllers.reconcile for each key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from mcp_orchestrator import telemetry
+from mcp_orchestrator.api.reading import Unreadable, read
+from mcp_orchestrator.api.workflowrun import RunPhase, WorkflowRun
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
+from mcp_orchestrator.cluster import errors, resources
+from mcp_orchestrator.cluster.client import Client
+from mcp_orchestrator.controllers import records, templates
+from mcp_orchestrator.controllers.accounts import RunnerAccounts
+from mcp_orchestrator.controllers.admission import Admission
+from mcp_orchestrator.controllers.children import Children, DyingObject, ForeignObject
+from mcp_orchestrator.controllers.store import Key, Store
+from mcp_orchestrator.controllers.writing import Writer
+from mcp_orchestrator.planning import endings, runs
+from mcp_orchestrator.planning.admission import Candidate
+from mcp_orchestrator.planning.plan import Plan
+from mcp_orchestrator.planning.runs import ObservedRun
+from mcp_orchestrator.planning.unreadable import plan_unreadable
+from mcp_orchestrator.settings import Settings, clock
+
+GUIDE_WORDS = {RunPhase.SUCCEEDED: "completed", RunPhase.FAILED: "failed"}
+"""The words that the metrics' status label has for the ends of a run."""
+
+
+class Runs:
+    """The controller of WorkflowRuns."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        store: Store,
+        children: Children,
+        accounts: RunnerAccounts,
+        admission: Admission,
+        writer: Writer,
+        settings: Settings,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._children = children
+        self._accounts = accounts
+        self._admission = admission
+        self._writer = writer
+        self._settings = settings
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Take one look at the run; seconds until the next, None for when something changes."""
+        record = self._store.get(key)
+        if record is None or records.is_final(record):
+            self._admission.withdraw(key)
+            return None
+        run = read(WorkflowRun, record)
+        if isinstance(run, Unreadable):
+            self._admission.withdraw(key)
+            return await self._writer.write(resources.WORKFLOW_RUNS, key, run.metadata, plan_unreadable(run))
+        plan = await self._decide(key, run)
+        try:
+            wait = await self._write_then_create(key, run, plan)
+        except errors.Conflict:
+            self._store.upsert(records.RUN, await self._client.get(resources.WORKFLOW_RUNS, key.name, key.namespace))
+            return 0.0
+        except (ForeignObject, errors.Invalid, errors.Forbidden) as error:
+            observed = _refused(self._current(key) or run, error)
+            if observed.run.status.admitted_at is None:
+                raise  # it was the status that was refused
+            plan = runs.plan_run(observed, self._settings, clock())
+            wait = await self._writer.write(resources.WORKFLOW_RUNS, key, observed.run.metadata, plan)
+        except DyingObject:
+            return 1.0
+        self._count_end(run, plan)
+        return wait
+
+    async def _decide(self, key: Key, run: WorkflowRun) -> Plan:
+        observed = await self._observe(key, run)
+        plan = runs.plan_run(observed, self._settings, clock())
+        if plan.wants_slot:
+            created = run.metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC)
+            if self._admission.offer(key, Candidate(created, key.namespace, key.name)):
+                return runs.plan_run(replace(observed, slot=True), self._settings, clock())
+        elif not plan.uses_slot:
+            self._admission.withdraw(key)
+        return plan
+
+    async def _write_then_create(self, key: Key, run: WorkflowRun, plan: Plan) -> float | None:
+        """The order matters: the status that names the Job stands before the Job."""
+        if plan.children and self._settings.runner_accounts == "create":
+            await self._accounts.ensure(key.namespace, clock())
+        wait = await self._writer.write(resources.WORKFLOW_RUNS, key, run.metadata, plan)
+        if plan.uses_slot:
+            self._admission.withdraw(key)
+        for child in plan.children:
+            await self._children.create(child)
+        return wait
+
+    def _current(self, key: Key) -> WorkflowRun | None:
+        record = self._store.get(key)
+        found = read(WorkflowRun, record) if record else None
+        return found if isinstance(found, WorkflowRun) else None
+
+    async def _observe(self, key: Key, run: WorkflowRun) -> ObservedRun:
+        if run.status.admitted_at is None:
+            return ObservedRun(
+                run=run,
+                template=self._template(key, run),
+                servers=templates.servers_of(self._store, key.namespace),
+                slot=self._admission.has_slot(key),
+            )
+        job = await self._job(run)
+        if job is None:
+            return ObservedRun(run=run)
+        ended = endings.has_ended(job)
+        if ended and not (run.status.runner and run.status.runner.outcome):
+            # The Job's end may be known before the runner's last word: ask for that word.
+            run = await self._fresh(key, run)
+        reported = run.status.runner is not None and (not ended or run.status.runner.outcome is not None)
+        early = clock() - (run.status.admitted_at or clock()) < runs.START_WAKE and not ended
+        return ObservedRun(run=run, job=job, pods=() if reported or early else await self._pods(run))
+
+    def _template(self, key: Key, run: WorkflowRun) -> WorkflowTemplate | None:
+        if run.spec.template_ref is None:
+            return None
+        found = self._store.get(Key(records.TEMPLATE, key.namespace, run.spec.template_ref.name))
+        return found if isinstance(found, WorkflowTemplate) else None
+
+    async def _job(self, run: WorkflowRun) -> Mapping[str, Any] | None:
+        """The run's Job. That there is none is believed of the API server only, once a runner was at work."""
+        name, namespace = run.status.job_name or "", run.metadata.namespace
+        job: dict[str, Any] | None = self._store.get(Key(records.JOB, namespace, name))
+        if job is None and run.status.runner and not run.status.runner.outcome:
+            try:
+                return await self._client.get(resources.JOBS, name, namespace)
+            except errors.NotFound:
+                return None
+        return job if job and records.owner_uid(job) == run.metadata.uid else None
+
+    async def _fresh(self, key: Key, run: WorkflowRun) -> WorkflowRun:
+        self._store.upsert(records.RUN, await self._client.get(resources.WORKFLOW_RUNS, key.name, key.namespace))
+        return self._current(key) or run
+
+    async def _pods(self, run: WorkflowRun) -> tuple[Mapping[str, Any], ...]:
+        selector = f"batch.kubernetes.io/job-name={run.status.job_name}"
+        found = await self._client.list_all(
+            resources.PODS, run.metadata.namespace, label_selector=selector, convert=dict
+        )
+        return tuple(found.items)
+
+    def _count_end(self, run: WorkflowRun, plan: Plan) -> None:
+        phase = RunPhase(plan.status["phase"]) if plan.status and "phase" in plan.status else None
+        if plan.status is None or phase is None or not phase.final:
+            return
+        type_ = runs.workflow_type(run)
+        telemetry.WORKFLOW_EXECUTIONS.labels(type_, GUIDE_WORDS[phase]).inc()
+        if "durationMilliseconds" in plan.status:
+            telemetry.WORKFLOW_DURATION.labels(type_).observe(plan.status["durationMilliseconds"] / 1000)
+        if "diagnosis" in plan.status:
+            telemetry.ERRORS.labels(plan.status["diagnosis"]["class"], "workflow").inc()
+
+
+def _refused(run: WorkflowRun, error: ForeignObject | errors.Invalid | errors.Forbidden) -> ObservedRun:
+    """The run, and why its Job could not be created."""
+    match error:
+        case errors.Invalid():
+            return ObservedRun(run=run, mistake=error.message)
+        case errors.Forbidden():
+            return ObservedRun(run=run, obstacle=error.message)
+    return ObservedRun(run=run, foreign_job=True)

@@ -1,0 +1,99 @@
+"""kopf: watches our kinds and their children, and puts what it sees into the store. Decides nothing.
+
+Only event handlers: they write nothing on users' objects, neither annotations nor finalizers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kopf
+
+from mcp_orchestrator.api.base import GROUP
+from mcp_orchestrator.cluster import resources
+from mcp_orchestrator.cluster.config import Connection
+from mcp_orchestrator.cluster.resources import Resource
+from mcp_orchestrator.controllers.store import Key, Store
+from mcp_orchestrator.planning.manifests import RUN_LABEL, SERVER_LABEL
+
+PAGE_SIZE = 500
+WATCHED: Mapping[Resource, str] = {
+    resources.MCP_SERVERS: "",
+    resources.WORKFLOW_TEMPLATES: "",
+    resources.WORKFLOW_RUNS: "",
+    resources.JOBS: RUN_LABEL,
+    resources.DEPLOYMENTS: SERVER_LABEL,
+    resources.SERVICES: SERVER_LABEL,
+}
+"""What is watched, and the label that an object must have."""
+
+
+class NullDiffBase(kopf.DiffBaseStorage):
+    """Keeps no last-seen state: only handlers of changes would need it, and there are none."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None, **_: Any) -> Any:
+        """Nothing to compare."""
+        return {}
+
+    def fetch(self, *, body: kopf.Body) -> Any:
+        """Nothing was kept."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: Any) -> None:
+        """Nothing to keep."""
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf tuned for many objects: small pages, no lingering tasks, no writes of its own."""
+    tuned = kopf.OperatorSettings()
+    tuned.scanning.disabled = True
+    tuned.posting.enabled = False
+    tuned.peering.standalone = True
+    tuned.watching.chunk_size = PAGE_SIZE
+    tuned.watching.connect_timeout = 5
+    for resource, label in WATCHED.items():
+        if label:
+            tuned.watching.label_selectors[resource.group, resource.version, resource.plural] = label
+    tuned.queueing.idle_timeout = 0.5
+    tuned.networking.request_timeout = 30
+    tuned.networking.connect_timeout = 5
+    tuned.persistence.diffbase_storage = NullDiffBase()
+    tuned.persistence.finalizer = f"{GROUP}/unused"
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    return tuned
+
+
+def registry(connection: Connection, store: Store, relisted: Callable[[Resource], None]) -> kopf.OperatorRegistry:
+    """The handlers. `relisted` is called for a kind that kopf lists again, since kopf then loses deletions."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        return kopf.AiohttpSession(
+            server=connection.server,
+            aiohttp_session=connection.new_session(),
+            default_namespace=connection.namespace,
+        )
+
+    for resource in WATCHED:
+        _register(handlers, resource, store, relisted)
+    return handlers
+
+
+def _register(
+    handlers: kopf.OperatorRegistry, resource: Resource, store: Store, relisted: Callable[[Resource], None]
+) -> None:
+    async def seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's own name
+        found = dict(body)
+        metadata = found["metadata"]
+        key = Key(resource.kind, metadata.get("namespace", ""), metadata["name"])
+        if type == "DELETED":
+            store.delete(key, metadata["uid"], metadata["resourceVersion"])
+            return
+        if type is None and store.uid(key) == metadata["uid"]:
+            relisted(resource)
+        store.upsert(resource.kind, found)
+
+    kopf.on.event(resource.group, resource.version, resource.plural, registry=handlers, id="seen")(seen)

@@ -1,0 +1,208 @@
+"""The `runner` program: executes one WorkflowRun and reports how it went. Started by a run's Job."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcp_orchestrator import settings
+from mcp_orchestrator.runner import wording
+
+if TYPE_CHECKING:
+    from mcp_orchestrator.api.workflowrun import WorkflowRun
+    from mcp_orchestrator.cluster.client import Client
+    from mcp_orchestrator.runner.execute import Ending
+    from mcp_orchestrator.runner.fence import Pod
+    from mcp_orchestrator.runner.journal import Journal
+
+log = logging.getLogger(__name__)
+
+TERMINATION_LOG = "/dev/termination-log"
+TERMINATION_BYTES = 4096
+DEFAULT_TIMEOUT_SECONDS = 3600
+STOPPED = "the pod was asked to stop (SIGTERM) before the run was finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the Job tells the runner."""
+
+    run_name: str
+    namespace: str
+    pod_name: str
+    pod_uid: str
+    timeout_seconds: int
+    log_level: str
+    mode: str
+    traceparent: str
+    termination_log: str
+
+
+class Stop:
+    """Why the run is to stop, once it is; asked for by the kubelet at any time from the program's first moment on."""
+
+    def __init__(self) -> None:
+        self._words = ""
+        self._future: asyncio.Future[str] | None = None
+
+    def ask(self, words: str) -> None:
+        """Ask to stop; later words change nothing."""
+        self._words = self._words or words
+        if self._future and not self._future.done():
+            self._future.set_result(self._words)
+
+    def future(self) -> asyncio.Future[str]:
+        """Set once a stop is asked for. Call it in the event loop."""
+        if self._future is None:
+            self._future = asyncio.get_running_loop().create_future()
+            if self._words:
+                self._future.set_result(self._words)
+        return self._future
+
+
+def run() -> int:
+    """Execute the run that the environment names.
+
+    Returns 0 when its outcome is reported, or when it is not ours to execute; 1 when this program could not do its
+    work, and 2 for an environment that lacks something: the reason then stands in the pod's termination message.
+    """
+    stop = Stop()
+    # Imports make many objects and no garbage: looking for it costs a sixth of the time to the first call.
+    gc.disable()
+    # At once: the first process of a container gets no signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: stop.ask(STOPPED))
+    try:
+        environment = read(os.environ)
+    except settings.InvalidSetting as error:
+        return _give_up(os.environ.get(f"{settings.PREFIX}TERMINATION_LOG", TERMINATION_LOG), str(error), 2)
+    from mcp_orchestrator import telemetry
+
+    telemetry.set_up_logging(environment.log_level, environment.mode == "production")
+    for name in ("mcp", "client"):
+        # The SDK logs what it can't read, and with it what tools say.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        failure = asyncio.run(work(environment, stop))
+    except Exception as error:  # the program's top: what nobody foresaw must be told where the Job's people look
+        log.exception("the runner failed")
+        failure = f"the runner failed: {type(error).__name__}: {error}"
+    return _give_up(environment.termination_log, failure, 1) if failure else 0
+
+
+def read(environ: Mapping[str, str]) -> Environment:
+    """The environment's words. Raises InvalidSetting, naming what is missing."""
+
+    def needed(name: str) -> str:
+        value = environ.get(settings.PREFIX + name, "").strip()
+        if not value:
+            raise settings.InvalidSetting(f"{settings.PREFIX}{name} is not set: the runner is started by a run's Job")
+        return value
+
+    timeout = environ.get(f"{settings.PREFIX}RUN_TIMEOUT_SECONDS", "").strip() or str(DEFAULT_TIMEOUT_SECONDS)
+    if not timeout.isdecimal() or int(timeout) < 1:
+        raise settings.InvalidSetting(f"{settings.PREFIX}RUN_TIMEOUT_SECONDS is {timeout!r}: set it to whole seconds")
+    general = settings.read(environ)
+    return Environment(
+        run_name=needed("RUN_NAME"),
+        namespace=needed("RUN_NAMESPACE"),
+        pod_name=needed("POD_NAME"),
+        pod_uid=needed("POD_UID"),
+        timeout_seconds=int(timeout),
+        log_level=general.log_level,
+        mode=general.mode,
+        traceparent=environ.get("TRACEPARENT", ""),
+        termination_log=environ.get(f"{settings.PREFIX}TERMINATION_LOG", "") or TERMINATION_LOG,
+    )
+
+
+async def work(environment: Environment, stop: Stop) -> str:
+    """Take the run, execute it, report. Returns why that could not be done; empty if it could."""
+    from mcp_orchestrator.cluster import config
+    from mcp_orchestrator.cluster.client import Client
+    from mcp_orchestrator.runner import applying, fence
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.ask, STOPPED)
+    pod = fence.Pod(environment.run_name, environment.namespace, environment.pod_name, environment.pod_uid)
+    try:
+        async with Client(config.load(), pool_limit=2) as client:
+            taken = await _unless_stopped(fence.take(client, pod, settings.clock()), stop)
+            if taken is None:
+                return "the pod was asked to stop before the run began"
+            await execute_taken(client, taken, pod, environment, stop)
+    except (fence.NotOurs, applying.RunLost) as error:
+        log.warning("nothing to do: %s", error, extra={"object_name": environment.run_name})
+    except (fence.NoRun, applying.NotReported, config.ConfigError) as error:
+        return str(error)
+    return ""
+
+
+async def execute_taken(client: Client, run: WorkflowRun, pod: Pod, environment: Environment, stop: Stop) -> None:
+    """Execute a run that is ours and report it to its end. Raises RunLost, NotReported."""
+    from mcp_orchestrator.runner import applying, journal, reporting
+
+    template, runner = run.status.template, run.status.runner
+    assert template  # noqa: S101 - the fence is taken of admitted runs only
+    start = (runner.start_time if runner else None) or settings.clock()
+    report = reporting.Report([task.name for task in template.spec.tasks], pod.name, pod.uid, start)
+    target = applying.Target(pod.namespace, pod.run_name, run.metadata.uid, pod.uid)
+    applier = applying.Applier(client, target, run.metadata.resource_version, report, stop.ask)
+    notes = journal.Journal(report, run, environment.traceparent)
+    applier.start()
+    ending = await _execute(run, environment, stop, notes)
+    report.close(ending)
+    notes.close(ending)
+    await applier.finish()
+
+
+async def _execute(run: WorkflowRun, environment: Environment, stop: Stop, notes: Journal) -> Ending:
+    # Imported here: the SDK takes half a second, in which the first report is under way.
+    from mcp_orchestrator.planning import parameters
+    from mcp_orchestrator.runner import endings, execute, tools
+
+    gc.freeze()
+    gc.enable()
+    template = run.status.template
+    assert template  # noqa: S101 - the fence is taken of admitted runs only
+    workflow = template.spec
+    given = parameters.resolve(workflow.parameters, run.spec.parameters, "spec.parameters")
+    if given.mistakes:
+        return endings.not_begun(workflow, given.mistakes, notes)
+    servers = {server.name: tools.Server(server.url, server.timeout_seconds) for server in run.status.servers}
+    traceparent = run.status.traceparent or environment.traceparent
+    async with tools.McpCaller(servers, run_uid=run.metadata.uid, traceparent=traceparent) as caller:
+        return await execute.execute(
+            workflow,
+            given.values,
+            caller,
+            notes,
+            timeout_seconds=run.spec.timeout_seconds or workflow.timeout_seconds or environment.timeout_seconds,
+            stop=stop.future(),
+        )
+
+
+async def _unless_stopped(taking: Coroutine[Any, Any, WorkflowRun], stop: Stop) -> WorkflowRun | None:
+    task = asyncio.create_task(taking)
+    waited: set[asyncio.Future[Any]] = {task, stop.future()}
+    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task})
+    return None if task.cancelled() else task.result()
+
+
+def _give_up(termination_log: str, message: str, code: int) -> int:
+    """Say why where `kubectl describe pod` shows it; returns the exit code."""
+    print(message, file=sys.stderr)
+    try:
+        Path(termination_log).write_text(wording.fit(message, TERMINATION_BYTES), encoding="utf-8")
+    except OSError as error:
+        print(f"the termination message can't be written: {error}", file=sys.stderr)
+    return code

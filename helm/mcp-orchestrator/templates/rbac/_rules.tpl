@@ -1,0 +1,51 @@
+{{/* What the operator and its runners may do. Exactly what they use: there is no wildcard, and no right to a Secret. */}}
+
+{{- define "mcp-orchestrator.operatorRules" -}}
+- apiGroups: [mcp-orchestrator.io]
+  resources: [mcpservers, workflowtemplates, workflowruns]
+  verbs: [get, list, watch]
+- apiGroups: [mcp-orchestrator.io]
+  resources: [mcpservers/status, workflowtemplates/status, workflowruns/status]
+  verbs: [patch]
+# Children name their owner with blockOwnerDeletion. Some clusters (OpenShift) ask for this right then.
+- apiGroups: [mcp-orchestrator.io]
+  resources: [mcpservers/finalizers, workflowruns/finalizers]
+  verbs: [update]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- if eq .Values.rbac.scope "cluster" }}
+# The account of the runners in each namespace with runs, and its binding. Both are made by server-side apply, for which
+# the API server knows the name: so the right is for that name alone. No right to bind is needed, since the operator
+# holds all that the runners' role gives.
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  resourceNames: [mcp-orchestrator-runner]
+  verbs: [create, patch]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [rolebindings]
+  resourceNames: [mcp-orchestrator-runner]
+  verbs: [create, patch]
+{{- end }}
+{{- end }}
+
+{{- define "mcp-orchestrator.runnerRules" -}}
+- apiGroups: [mcp-orchestrator.io]
+  resources: [workflowruns]
+  verbs: [get]
+- apiGroups: [mcp-orchestrator.io]
+  resources: [workflowruns/status]
+  verbs: [patch]
+{{- end }}

@@ -1,0 +1,140 @@
+"""The chart's RBAC: what each account may do, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from tests.chart import helm
+
+CLUSTER: dict[str, Any] = helm.NO_CRDS
+NAMESPACED = helm.NO_CRDS | {"rbac": {"scope": "namespaced"}, "watchNamespaces": ["alpha", "beta"]}
+CHOSEN = helm.NO_CRDS | {"watchNamespaces": ["alpha", "beta"]}
+EVERY_SCOPE = pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(CLUSTER, id="all-namespaces"),
+        pytest.param(CHOSEN, id="chosen-namespaces"),
+        pytest.param(NAMESPACED, id="namespaced"),
+    ],
+)
+
+
+def kinds(values: Mapping[str, Any]) -> set[tuple[str, str, str]]:
+    """Kind, namespace and name of everything that RBAC reads."""
+    return {
+        (one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"])
+        for one in helm.objects(values)
+        if one["apiVersion"].startswith("rbac.authorization.k8s.io/")
+    }
+
+
+def rules(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rules of all roles."""
+    for one in helm.objects(values):
+        if one["kind"] in ("Role", "ClusterRole"):
+            yield from one["rules"]
+
+
+def rights(role: Mapping[str, Any]) -> set[str]:
+    """A role's rules as words: group/resource[name]:verb."""
+    return {
+        f"{group}/{resource}{'[' + ','.join(rule['resourceNames']) + ']' if 'resourceNames' in rule else ''}:{verb}"
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+@EVERY_SCOPE
+def test_no_rule_has_a_wildcard(values: Mapping[str, Any]) -> None:
+    for rule in rules(values):
+        assert "*" not in str(rule), rule
+
+
+@EVERY_SCOPE
+def test_no_rule_gives_a_right_that_leads_to_more_rights(values: Mapping[str, Any]) -> None:
+    for rule in rules(values):
+        assert not {"bind", "escalate", "impersonate"} & set(rule["verbs"]), rule
+        assert not {"secrets", "serviceaccounts/token", "pods/exec", "nodes"} & set(rule["resources"]), rule
+
+
+def test_namespaced_scope_has_no_cluster_roles() -> None:
+    assert "ClusterRole" not in helm.render(NAMESPACED)
+
+
+def test_namespaced_scope_serves_its_own_namespace_when_none_are_given() -> None:
+    values = helm.NO_CRDS | {"rbac": {"scope": "namespaced"}}
+    assert helm.environment(values)["MCP_ORCHESTRATOR_WATCH_NAMESPACES"] == helm.NAMESPACE
+    assert ("RoleBinding", helm.NAMESPACE, helm.NAME) in kinds(values)
+
+
+def test_namespaced_scope_makes_the_runners_account_since_the_operator_may_not() -> None:
+    for namespace in ("alpha", "beta"):
+        assert {(kind, namespace, "mcp-orchestrator-runner") for kind in ("Role", "RoleBinding")} <= kinds(NAMESPACED)
+    assert helm.environment(NAMESPACED)["MCP_ORCHESTRATOR_RUNNER_ACCOUNTS"] == "existing"
+    (operator, _) = (
+        one for one in helm.objects(NAMESPACED) if (one["kind"], one["metadata"]["name"]) == ("Role", helm.NAME)
+    )
+    assert not any("serviceaccounts" in right or "rolebindings" in right for right in rights(operator))
+
+
+def test_chosen_namespaces_bind_the_operator_there_only() -> None:
+    found = kinds(CHOSEN)
+    assert not any(kind == "ClusterRoleBinding" for kind, _, _ in found)
+    assert {("RoleBinding", "alpha", helm.NAME), ("RoleBinding", "beta", helm.NAME)} <= found
+
+
+def test_the_operator_may_do_what_it_does() -> None:
+    own, look = "mcp-orchestrator.io", ("get", "list", "watch")
+    ours = ("mcpservers", "workflowtemplates", "workflowruns")
+    children = ("batch/jobs", "apps/deployments", "/services")
+    made_for_runners = ("/serviceaccounts", "rbac.authorization.k8s.io/rolebindings")
+    expected = {
+        *(f"{own}/{kind}:{verb}" for kind in ours for verb in look),
+        *(f"{own}/{kind}/status:patch" for kind in ours),
+        *(f"{own}/{kind}/finalizers:update" for kind in ("mcpservers", "workflowruns")),
+        *(f"{child}:{verb}" for child in children for verb in (*look, "create")),
+        *("apps/deployments:patch", "/services:patch", "/pods:list", "events.k8s.io/events:create"),
+        *(f"{kind}[mcp-orchestrator-runner]:{verb}" for kind in made_for_runners for verb in ("create", "patch")),
+    }
+    assert rights(helm.the("ClusterRole", helm.NAME)) == expected
+
+
+def test_the_operator_holds_what_it_grants_to_runners() -> None:
+    """So the API server lets it bind the runners' role without the right to bind."""
+    assert rights(helm.the("ClusterRole", "mcp-orchestrator-runner")) <= rights(helm.the("ClusterRole", helm.NAME))
+
+
+def test_a_runner_reads_a_run_and_writes_its_status() -> None:
+    assert rights(helm.the("ClusterRole", "mcp-orchestrator-runner")) == {
+        "mcp-orchestrator.io/workflowruns:get",
+        "mcp-orchestrator.io/workflowruns/status:patch",
+    }
+
+
+def test_the_lease_is_in_the_operators_own_namespace() -> None:
+    role = helm.the("Role", f"{helm.NAME}-lease")
+    assert role["metadata"]["namespace"] == helm.NAMESPACE
+    lease = "coordination.k8s.io/leases"
+    assert rights(role) == {f"{lease}:create", f"{lease}[mcp-orchestrator]:get", f"{lease}[mcp-orchestrator]:update"}
+
+
+def test_people_who_edit_a_namespace_do_not_write_statuses() -> None:
+    assert not any("/status" in right for right in rights(helm.the("ClusterRole", f"{helm.NAME}-edit")))
+
+
+def test_every_binding_names_a_role_that_is_there() -> None:
+    for values in (CLUSTER, CHOSEN, NAMESPACED):
+        found = kinds(values)
+        for one in helm.objects(values):
+            if one["kind"] in ("RoleBinding", "ClusterRoleBinding"):
+                reference = one["roleRef"]
+                namespace = one["metadata"]["namespace"] if reference["kind"] == "Role" else ""
+                assert (reference["kind"], namespace, reference["name"]) in found
+
+
+def test_without_rbac_there_are_no_roles() -> None:
+    assert not kinds(helm.NO_CRDS | {"rbac": {"create": False}})

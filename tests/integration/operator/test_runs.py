@@ -1,0 +1,198 @@
+"""WorkflowRuns from their first sight to their end, with the test in the place of the runner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mcp_orchestrator.cluster import resources
+from tests.integration.operator.conftest import NOWHERE, World
+from tests.objects import a_run, a_server, a_task, a_template, condition
+
+RUNS = resources.WORKFLOW_RUNS
+
+
+async def ready(world: World, **template: Any) -> None:
+    """A server that answers and a template that uses it."""
+    await world.apply(a_server(), a_template(**({"pod": NOWHERE} | template)))
+    await world.until_condition(resources.WORKFLOW_TEMPLATES, "clock", "Ready", "True")
+
+
+async def test_a_run_goes_from_its_slot_to_its_end_as_its_runner_reports(running: World) -> None:
+    await ready(running)
+    await running.apply(a_run())
+    run = await running.until_phase("run", "Running")
+    status = run["status"]
+    assert status["template"]["name"] == "clock"
+    assert status["template"]["spec"]["tasks"][0]["name"] == "now"
+    assert status["servers"] == [
+        {
+            "name": "time",
+            "url": f"http://time.{running.namespace}.svc:8080/mcp",
+            "toolsDigest": "sha256:2",
+            "timeoutSeconds": 30,
+        }
+    ]
+    assert status["progress"] == "0/1"
+    job = await running.until(resources.JOBS, status["jobName"], "created", lambda found: found)
+    assert job["metadata"]["ownerReferences"][0]["uid"] == run["metadata"]["uid"]
+
+    await running.succeed("run")
+    ended = await running.until_condition(RUNS, "run", "Finished", "True")
+    assert ended["status"]["phase"] == "Succeeded"
+    assert ended["status"]["progress"] == "1/1"
+    assert ended["status"]["outputs"] == {"when": "now"}
+    assert ended["status"]["tasks"][0]["result"] == {"datetime": "2026-01-02T03:04:05Z"}
+    assert [condition(ended, type_)["status"] for type_ in ("Succeeded", "Reconciling", "Stalled")] == [
+        "True",
+        "False",
+        "False",
+    ]
+    assert ended["status"]["template"] == status["template"]
+
+
+async def test_a_failed_task_becomes_a_diagnosis(running: World) -> None:
+    await ready(running)
+    await running.apply(a_run())
+    await running.until_phase("run", "Running")
+    error = {"class": "Auth", "message": "HTTP 401"}
+    runner = {"podName": "p", "podUid": "u", "outcome": "Failed", "reason": "TaskFailed", "message": "task now failed"}
+    await running.play_runner("run", runner=runner, tasks=[{"name": "now", "phase": "Failed", "error": error}])
+    ended = await running.until_phase("run", "Failed")
+    assert ended["status"]["diagnosis"]["class"] == "Auth"
+    assert ended["status"]["diagnosis"]["task"] == "now"
+    assert "Secret" in ended["status"]["diagnosis"]["recommendations"][0]
+    assert condition(ended, "Stalled")["status"] == "True"
+    assert condition(ended, "Succeeded")["reason"] == "TaskFailed"
+
+
+async def test_a_run_waits_for_its_template_and_its_server_and_then_starts(running: World) -> None:
+    await running.apply(a_run())
+    await running.until_condition(RUNS, "run", "Admitted", "False", "TemplateNotFound")
+    await running.apply(a_template(pod=NOWHERE))
+    await running.until_condition(RUNS, "run", "Admitted", "False", "ServerNotFound")
+    running.probes.reports["time"] = "it does not answer"
+    await running.apply(a_server())
+    waiting = await running.until_condition(RUNS, "run", "Admitted", "False", "ServerNotReady")
+    assert waiting["status"]["waitingReason"] == "ServerNotReady"
+    del running.probes.reports["time"]
+    started = await running.until_phase("run", "Running")
+    assert "waitingReason" not in started["status"]
+
+
+async def test_no_more_runs_start_than_the_limit_allows_and_the_oldest_goes_first(world: World) -> None:
+    async with world.operator(max_concurrent_workflows=1):
+        await ready(world)
+        await world.apply(a_run("first"))
+        await world.until_phase("first", "Running")
+        for name in ("second", "third"):
+            await world.apply(a_run(name))
+            await world.until_condition(RUNS, name, "Admitted", "False", "ClusterLimit")
+        await world.succeed("first")
+        await world.until_phase("second", "Running")
+        assert (await world.get(RUNS, "third"))["status"]["phase"] == "Queued"
+        await world.succeed("second")
+        await world.until_phase("third", "Running")
+        assert sorted(job["metadata"]["name"][:5] for job in await world.jobs()) == ["first", "secon", "third"]
+
+
+async def test_a_pod_that_ends_without_a_report_fails_the_run(running: World) -> None:
+    await ready(running, pod={})
+    await running.apply(a_run())
+    await running.end_pods_of("run", exit_code=0)
+    ended = await running.until_phase("run", "Failed")
+    assert condition(ended, "Succeeded")["reason"] == "RunnerFailed"
+    assert "ended without a report" in ended["status"]["message"]
+
+
+async def test_a_job_that_is_deleted_under_its_runner_fails_the_run(running: World) -> None:
+    await ready(running)
+    await running.apply(a_run())
+    run = await running.until_phase("run", "Running")
+    await running.play_runner("run")
+    await running.client.delete(resources.JOBS, run["status"]["jobName"], running.namespace)
+    ended = await running.until_phase("run", "Failed")
+    assert condition(ended, "Succeeded")["reason"] == "JobDeleted"
+
+
+async def test_a_job_that_is_deleted_before_its_runner_began_is_made_again(running: World) -> None:
+    await ready(running)
+    await running.apply(a_run())
+    run = await running.until_phase("run", "Running")
+    job = await running.until(resources.JOBS, run["status"]["jobName"], "created", lambda found: found)
+    uid = job["metadata"]["uid"]
+    await running.client.delete(resources.JOBS, job["metadata"]["name"], running.namespace)
+    await running.until(
+        resources.JOBS, job["metadata"]["name"], "made again", lambda found: found["metadata"]["uid"] != uid
+    )
+
+
+BAD_RUNS = [
+    pytest.param({}, {"parameters": {"zoen": 1}}, "InvalidParameter", "zone", id="an-unknown-parameter"),
+    pytest.param(
+        {"parameters": [{"name": "zone"}]}, {}, "InvalidParameter", "spec.parameters.zone", id="a-missing-parameter"
+    ),
+    pytest.param(
+        {"parameters": [{"name": "zone", "schema": {"type": "integer"}}]},
+        {"parameters": {"zone": "x"}},
+        "InvalidParameter",
+        "spec.parameters.zone",
+        id="an-ill-typed-parameter",
+    ),
+    pytest.param(
+        {"tasks": [a_task(tool="get_curent_time")]}, {}, "TemplateInvalid", "get_current_time", id="an-unknown-tool"
+    ),
+    pytest.param(
+        {"tasks": [a_task(arguments={"timezone": 5})]},
+        {},
+        "TemplateInvalid",
+        "tasks[0].arguments.timezone",
+        id="an-argument-of-the-wrong-type",
+    ),
+    pytest.param(
+        {"tasks": [a_task("a", dependsOn=["b"]), a_task("b", dependsOn=["a"])]},
+        {},
+        "TemplateInvalid",
+        "a → b",
+        id="a-cycle",
+    ),
+    pytest.param(
+        {"tasks": [a_task(arguments={"timezone": "${{ params. }}"})]},
+        {},
+        "TemplateInvalid",
+        "tasks[0].arguments.timezone",
+        id="a-broken-expression",
+    ),
+    pytest.param(
+        {"tasks": [a_task(arguments={"timezone": "${{ tasks.nwo.result }}"})]},
+        {},
+        "TemplateInvalid",
+        "nwo",
+        id="an-unknown-task",
+    ),
+]
+
+
+@pytest.mark.parametrize(("template", "run", "reason", "words"), BAD_RUNS)
+async def test_a_run_that_can_never_start_ends_with_the_path_to_the_mistake(
+    running: World, template: dict[str, Any], run: dict[str, Any], reason: str, words: str
+) -> None:
+    parameters = {"parameters": [{"name": "zone", "default": "UTC"}]}
+    await running.apply(a_server(), a_template(**(parameters | template)))
+    await running.until_condition(resources.MCP_SERVERS, "time", "Ready", "True")
+    await running.apply(a_run(templateRef={"name": "clock"}, **run))
+    ended = await running.until_condition(RUNS, "run", "Finished", "True")
+    assert ended["status"]["phase"] == "Failed"
+    assert condition(ended, "Succeeded")["reason"] == reason
+    assert words in ended["status"]["message"]
+    assert ended["status"]["diagnosis"]["recommendations"]
+    assert await running.jobs() == []
+
+
+async def test_an_inline_workflow_runs_without_a_template(running: World) -> None:
+    await running.apply(a_server())
+    await running.until_condition(resources.MCP_SERVERS, "time", "Ready", "True")
+    await running.apply(a_run(template={"tasks": [a_task()], "pod": NOWHERE}))
+    run = await running.until_phase("run", "Running")
+    assert "name" not in run["status"]["template"]

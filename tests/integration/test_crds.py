@@ -1,0 +1,324 @@
+"""The CRDs against a real API server: whole objects are accepted, and one object for each constraint is refused.
+
+The constraints are read from the CRDs themselves, so that a new one can't be forgotten; CEL rules, which no machine can
+break, stand in a table that must name every rule there is.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mcp_orchestrator.cluster import errors, resources
+from mcp_orchestrator.cluster.client import Client
+from tests import cluster
+from tests.objects import a_run, a_server, a_task, a_template
+
+Json = dict[str, Any]
+CRDS = {
+    crd["spec"]["names"]["kind"]: crd
+    for crd in (yaml.safe_load(path.read_text()) for path in sorted((cluster.ROOT / "crds").glob("*.yaml")))
+}
+RESOURCES = {
+    "MCPServer": resources.MCP_SERVERS,
+    "WorkflowTemplate": resources.WORKFLOW_TEMPLATES,
+    "WorkflowRun": resources.WORKFLOW_RUNS,
+}
+
+PLACEMENT: Json = {
+    "resources": {"requests": {"cpu": "50m"}, "limits": {"memory": "128Mi"}},
+    "nodeSelector": {"disk": "fast"},
+    "tolerations": [
+        {"key": "dedicated", "operator": "Equal", "value": "mcp", "effect": "NoExecute", "tolerationSeconds": 60}
+    ],
+}
+COMMON: Json = {
+    **PLACEMENT,
+    "replicas": 1,
+    "protocol": "Auto",
+    "timeoutSeconds": 30,
+    "healthCheck": {"intervalSeconds": 60, "timeoutSeconds": 10},
+    "serviceAccountName": "default",
+    "imagePullSecrets": [{"name": "registry"}],
+}
+PROCESS: Json = {
+    "env": [
+        {"name": "PLAIN", "value": "x"},
+        {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "api"}}},
+        {"name": "CONFIG", "valueFrom": {"configMapKeyRef": {"name": "config", "key": "api"}}},
+    ],
+    "volumes": [
+        {"name": "scratch", "mountPath": "/scratch", "readOnly": False, "emptyDir": {"sizeLimit": "1Gi"}},
+        {"name": "claim", "mountPath": "/claim", "persistentVolumeClaim": {"name": "claim"}},
+        {"name": "config", "mountPath": "/config", "configMap": {"name": "config"}},
+        {"name": "secret", "mountPath": "/secret", "secret": {"name": "keys"}},
+    ],
+}
+WORKFLOW: Json = {
+    "description": "tells the time",
+    "timeoutSeconds": 60,
+    "maxParallelTasks": 2,
+    "parameters": [
+        {"name": "zone", "description": "where", "schema": {"type": "string"}, "default": "UTC"},
+        {"name": "nothing", "default": None},
+    ],
+    "tasks": [
+        a_task("now", arguments={"timezone": "${{ params.zone }}", "deep": {"er": [1, None]}}, timeoutSeconds=5),
+        a_task("again", dependsOn=["now"]),
+    ],
+    "outputs": [{"name": "time", "value": {"at": "${{ tasks.now.result.datetime }}"}}],
+    "pod": PLACEMENT,
+}
+WHOLE: dict[str, Json] = {
+    "stdio": a_server(
+        "stdio", **COMMON, **PROCESS, stdio={"command": "uvx", "args": ["mcp-server-time"], "image": "servers:1"}
+    ),
+    "http": a_server(
+        "http",
+        **COMMON,
+        **PROCESS,
+        http={"image": "web:1", "port": 3000, "path": "/mcp", "command": ["serve"], "args": ["-v"]},
+    ),
+    "remote": a_server(
+        "remote",
+        **COMMON,
+        remote={
+            "url": "https://mcp.example.com/mcp",
+            "headers": [{"name": "Authorization", "prefix": "Bearer ", "secretKeyRef": {"name": "keys", "key": "api"}}],
+            "allowPrivate": False,
+        },
+    ),
+    "template": a_template("template", **WORKFLOW),
+    "run": a_run(
+        "run", templateRef={"name": "template"}, parameters={"zone": "UTC", "deep": {"er": [None]}}, timeoutSeconds=9
+    ),
+    "inline-run": a_run("inline-run", template=WORKFLOW),
+}
+
+Path_ = tuple[str | int, ...]
+
+
+def schema_of(whole: Json) -> Json:
+    """The schema of the object's kind."""
+    schema: Json = CRDS[whole["kind"]]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return schema
+
+
+def walk(schema: Json, value: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Json, Any]]:
+    """Every place of `value` that the schema describes; of a list all items, since they may differ."""
+    yield path, schema, value
+    if isinstance(value, dict):
+        for name, below in value.items():
+            found = schema.get("properties", {}).get(name) or schema.get("additionalProperties")
+            if found:
+                yield from walk(found, below, (*path, name))
+    if isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from walk(schema["items"], below, (*path, number))
+
+
+def breaches(schema: Json, value: Any) -> Iterator[tuple[str, Any]]:
+    """Values that break one constraint each, with the constraint's name."""
+    if "maxLength" in schema:
+        yield "maxLength", ("/" if str(value).startswith("/") else "a") * (schema["maxLength"] + 1)
+    if schema.get("minLength"):
+        yield "minLength", ""
+    if "pattern" in schema:
+        candidates = ("!", "no slash", "-", "\n")
+        yield "pattern", next(text for text in candidates if not re.search(schema["pattern"], text))
+    if "enum" in schema:
+        yield "enum", "Neither"
+    if "minimum" in schema:
+        yield "minimum", schema["minimum"] - 1
+    if "maximum" in schema:
+        yield "maximum", schema["maximum"] + 1
+    if "maxItems" in schema:
+        yield "maxItems", [_numbered(value[0], number) for number in range(schema["maxItems"] + 1)]
+    if schema.get("minItems"):
+        yield "minItems", []
+    if "maxProperties" in schema:
+        yield (
+            "maxProperties",
+            {f"k{number}": next(iter(value.values())) for number in range(schema["maxProperties"] + 1)},
+        )
+    for name in schema.get("required", ()):
+        yield f"required-{name}", {key: below for key, below in value.items() if key != name}
+    if schema.get("x-kubernetes-list-type") in ("map", "set"):
+        yield "duplicate", [value[0], copy.deepcopy(value[0])]
+    if schema.get("type") in ("string", "object", "array"):
+        yield "type", 17
+    if schema.get("type") in ("integer", "boolean"):
+        yield "type", "seventeen"
+
+
+def _numbered(item: Any, number: int) -> Any:
+    return {**item, "name": f"{item.get('name', 'n')}{number}"} if isinstance(item, dict) else f"{item}{number}"
+
+
+def constraint_cases() -> Iterator[Any]:
+    """One case for each constraint of each schema, on the first object that has the place."""
+    seen = set()
+    for name, whole in WHOLE.items():
+        for path, schema, value in walk(schema_of(whole)["properties"]["spec"], whole["spec"], ("spec",)):
+            place = (whole["kind"], tuple("[]" if isinstance(part, int) else part for part in path))
+            for constraint, broken in breaches(schema, value):
+                if (place, constraint) in seen:
+                    continue
+                seen.add((place, constraint))
+                shown = ".".join(str(part) for part in place[1])
+                yield pytest.param(name, path, broken, id=f"{whole['kind']}-{shown}-{constraint}")
+
+
+def replaced(whole: Json, path: Path_, value: Any) -> Json:
+    """A copy of `whole` with `value` at `path`, under a name of its own."""
+    changed = copy.deepcopy(whole)
+    changed["metadata"]["name"] = f"x{uuid.uuid4().hex[:10]}"
+    place = changed
+    for part in path[:-1]:
+        place = place[part]  # type: ignore[index] # JSON: a str indexes objects, an int lists
+    place[path[-1]] = value  # type: ignore[index] # likewise
+    return changed
+
+
+@pytest.fixture(scope="module")
+def shared(kubeconfig: Path) -> Iterator[str]:
+    """One namespace for all objects of this module."""
+    name = f"crds-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl(kubeconfig, "create", "namespace", name)
+    yield name
+    cluster.kubectl(kubeconfig, "delete", "namespace", name, "--wait=false")
+
+
+async def create(client: Client, namespace: str, whole: Json) -> Json:
+    body = copy.deepcopy(whole)
+    body["metadata"]["namespace"] = namespace
+    return await client.create(RESOURCES[whole["kind"]], body)
+
+
+@pytest.mark.parametrize("name", list(WHOLE))
+async def test_an_object_with_every_field_is_accepted_and_nothing_is_pruned(
+    client: Client, shared: str, name: str
+) -> None:
+    made = await create(client, shared, WHOLE[name])
+    assert made["spec"] == WHOLE[name]["spec"]
+    assert made["status"] == {"observedGeneration": -1}
+
+
+def test_the_objects_fill_every_field_of_every_spec() -> None:
+    for kind, crd in CRDS.items():
+        filled = set()
+        for whole in WHOLE.values():
+            if whole["kind"] == kind:
+                for path, _, _ in walk(schema_of(whole)["properties"]["spec"], whole["spec"], ("spec",)):
+                    filled.add(tuple("[]" if isinstance(part, int) else part for part in path))
+        spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        assert set(_places(spec, ("spec",))) - filled == set(), kind
+
+
+def _places(schema: Json, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, below in schema.get("properties", {}).items():
+        yield from _places(below, (*path, name))
+    if "items" in schema:
+        yield from _places(schema["items"], (*path, "[]"))
+
+
+@pytest.mark.parametrize(("name", "path", "broken"), list(constraint_cases()))
+async def test_a_value_that_breaks_a_constraint_is_refused_by_its_path(
+    client: Client, shared: str, name: str, path: Path_, broken: Any
+) -> None:
+    with pytest.raises(errors.Invalid) as refusal:
+        await create(client, shared, replaced(WHOLE[name], path, broken))
+    field = str(path[1]) if len(path) > 1 else "spec"
+    assert field in str(refusal.value)
+
+
+SERVER = WHOLE["stdio"]
+REMOTE = WHOLE["remote"]
+RUN = WHOLE["run"]
+BROKEN_RULES = [
+    ("set exactly one of stdio, http and remote", replaced(SERVER, ("spec", "http"), WHOLE["http"]["spec"]["http"])),
+    ("set exactly one of stdio, http and remote", a_server("none", replicas=1)),
+    ("is the gateway's: let the container listen", replaced(WHOLE["http"], ("spec", "http", "port"), 15080)),
+    ("remote.url must begin with https://", replaced(REMOTE, ("spec", "remote", "url"), "http://mcp.example.com/mcp")),
+    ("a remote server has no process here", replaced(REMOTE, ("spec", "env"), PROCESS["env"])),
+    ("exactly one of value and valueFrom", replaced(SERVER, ("spec", "env", 0), {"name": "A"})),
+    ("names that begin with MCP_ORCHESTRATOR_", replaced(SERVER, ("spec", "env", 0, "name"), "MCP_ORCHESTRATOR_X")),
+    ("exactly one of secretKeyRef and configMapKeyRef", replaced(SERVER, ("spec", "env", 1, "valueFrom"), {})),
+    (
+        "exactly one of emptyDir, persistentVolumeClaim",
+        replaced(SERVER, ("spec", "volumes", 0, "secret"), {"name": "x"}),
+    ),
+    ("taken by the writable directory", replaced(SERVER, ("spec", "volumes", 0, "mountPath"), "/tmp")),
+    ("metadata.name becomes a DNS name", SERVER | {"metadata": {"name": "9-first"}}),
+    ("metadata.name becomes a DNS name", SERVER | {"metadata": {"name": "a" * 51}}),
+    ("dependsOn must name other tasks", replaced(WHOLE["template"], ("spec", "tasks", 1, "dependsOn"), ["nobody"])),
+    ("dependsOn must name other tasks", replaced(WHOLE["template"], ("spec", "tasks", 1, "dependsOn"), ["again"])),
+    ("set exactly one of templateRef and template", replaced(RUN, ("spec", "template"), WORKFLOW)),
+    ("set exactly one of templateRef and template", a_run("neither", timeoutSeconds=5)),
+]
+
+
+@pytest.mark.parametrize(("words", "broken"), BROKEN_RULES)
+async def test_an_object_that_breaks_a_rule_is_refused_in_words(
+    client: Client, shared: str, words: str, broken: Json
+) -> None:
+    with pytest.raises(errors.Invalid, match=re.escape(words)):
+        await create(client, shared, broken)
+
+
+def test_every_rule_has_an_object_that_breaks_it() -> None:
+    messages = set(re.findall(r'"message": "((?:[^"\\]|\\.)*)"', json.dumps(CRDS)))
+    tested = [words for words, _ in BROKEN_RULES] + ["spec is immutable"]
+    assert [message for message in messages if not any(words in message for words in tested)] == []
+
+
+async def test_a_plain_remote_address_is_accepted_where_private_ones_are_allowed(client: Client, shared: str) -> None:
+    inside = replaced(REMOTE, ("spec", "remote"), {"url": "http://mcp.tools.svc/mcp", "allowPrivate": True})
+    assert await create(client, shared, inside)
+
+
+@pytest.mark.parametrize("character", ["\x7f", "\x85", "\x9b", "\u2028", "\u2029", "\ufeff", "\ufffe", "\uffff"])
+async def test_characters_that_yaml_refuses_can_be_applied_and_come_back(
+    client: Client, shared: str, character: str
+) -> None:
+    body = a_template(f"x{uuid.uuid4().hex[:8]}", shared, description=f"é{character}😀")
+    made = await client.apply(resources.WORKFLOW_TEMPLATES, body, manager="test")
+    assert made["spec"]["description"] == f"é{character}😀"
+
+
+@pytest.mark.parametrize(
+    "change", [{"parameters": {"zone": "CET"}}, {"timeoutSeconds": 10}, {"templateRef": {"name": "other"}}], ids=str
+)
+async def test_the_spec_of_a_run_can_not_be_changed(client: Client, shared: str, change: Json) -> None:
+    made = await create(client, shared, RUN | {"metadata": {"name": f"r{uuid.uuid4().hex[:8]}"}})
+    made["spec"] = made["spec"] | change
+    with pytest.raises(errors.ApiError, match="spec is immutable: create a new WorkflowRun instead"):
+        await client.replace(resources.WORKFLOW_RUNS, made)
+
+
+def test_kubectl_explains_every_field(kubeconfig: Path) -> None:
+    for crd in CRDS.values():
+        plural = f"{crd['spec']['names']['plural']}.{crd['spec']['group']}"
+        explained = cluster.kubectl(kubeconfig, "explain", plural, "--recursive=false")
+        assert "<no description>" not in explained
+        assert "DESCRIPTION" in explained
+
+
+def test_short_names_columns_and_field_selectors_work(kubeconfig: Path, shared: str) -> None:
+    listed = cluster.kubectl(kubeconfig, "-n", shared, "get", "msrv,mtpl,mrun")
+    assert "REPLICAS" in listed
+    assert "WAITING" in listed
+    chosen = cluster.kubectl(
+        kubeconfig, "-n", shared, "get", "mrun", "--field-selector", "spec.templateRef.name=template"
+    )
+    assert "run" in chosen
+    assert "inline-run" not in chosen

@@ -1,0 +1,158 @@
+"""An MCP server on the official SDK with tools that go wrong on demand. Started by the integration and e2e tests.
+
+python misbehaving.py                      speak MCP on standard input and output
+python misbehaving.py --http PORT          serve Streamable HTTP on loopback; 0 takes a free port and prints it
+--banner TEXT                              print TEXT to standard output before anything else
+--complain TEXT                            print TEXT to standard error before anything else
+--exit CODE                                then end with CODE instead of serving
+--only-once FILE                           end with code 9 at every start after the first, which FILE remembers
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from mcp import MCPError
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp_types import ToolAnnotations
+
+server = MCPServer("misbehaving", version="1.2.3", instructions="Handle with care.")
+calls = 0
+
+
+@server.tool(title="Adder", annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True))
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@server.tool()
+def count() -> dict[str, int]:
+    """Count the calls to this very process."""
+    global calls
+    calls += 1
+    return {"calls": calls, "pid": os.getpid()}
+
+
+@server.tool(annotations=ToolAnnotations(destructive_hint=True))
+def crash() -> str:
+    """End the process in the middle of the call."""
+    print("giving up: out of patience", file=sys.stderr, flush=True)
+    os._exit(7)
+
+
+@server.tool()
+async def slow(seconds: float, ctx: Context[Any, Any], mark: str = "") -> str:
+    """Take a while, reporting progress; make the file `mark` when cancelled."""
+    try:
+        for step in range(10):
+            await ctx.report_progress(step, 10, f"step {step}")
+            await asyncio.sleep(seconds / 10)
+    except asyncio.CancelledError:
+        if mark:
+            Path(mark).touch()  # noqa: ASYNC240 - nothing else is waiting in a test server
+        raise
+    return "done"
+
+
+@server.tool()
+def fail(message: str) -> str:
+    """Fail as tools do: with isError."""
+    raise ToolError(message)
+
+
+@server.tool()
+def proto_fail(code: int, message: str) -> str:
+    """Fail with a JSON-RPC error."""
+    raise MCPError(code, message, {"from": "the tool"})
+
+
+@server.tool()
+def big(kib: int) -> str:
+    """Answer with that much text."""
+    return "x" * 1024 * kib
+
+
+@server.tool()
+def echo_env(name: str) -> str:
+    """The value of an environment variable."""
+    return os.environ.get(name, "(unset)")
+
+
+@server.tool()
+def complain(text: str) -> str:
+    """Write to standard error."""
+    print(text, file=sys.stderr, flush=True)
+    return "written"
+
+
+@server.tool()
+def echo_meta(ctx: Context[Any, Any]) -> dict[str, Any]:
+    """The _meta that came with the call."""
+    return {"meta": dict(ctx.request_context.meta or {})}
+
+
+@server.tool()
+def hang_up() -> str:
+    """Stop the process with a signal, as a kernel short of memory does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return "never"
+
+
+@server.resource("note://today")
+def note() -> str:
+    """A resource."""
+    return "buy milk"
+
+
+@server.prompt()
+def greet(name: str) -> str:
+    """A prompt."""
+    return f"Say hello to {name}."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--http", type=int)
+    parser.add_argument("--banner", default="")
+    parser.add_argument("--complain", default="")
+    parser.add_argument("--exit", type=int)
+    parser.add_argument("--only-once", type=Path)
+    options = parser.parse_args()
+    if options.banner:
+        print(options.banner, flush=True)
+    if options.complain:
+        print(options.complain, file=sys.stderr, flush=True)
+    if options.exit is not None:
+        sys.exit(options.exit)
+    if options.only_once is not None:
+        if options.only_once.exists():
+            sys.exit(9)
+        options.only_once.touch()
+    if options.http is None:
+        server.run("stdio")
+    else:
+        serve_http(options.http)
+
+
+def serve_http(port: int) -> None:
+    import socket
+
+    import uvicorn
+
+    listener = socket.create_server(("127.0.0.1", port))
+    print(f"listening on {listener.getsockname()[1]}", flush=True)
+    config = uvicorn.Config(server.streamable_http_app(), log_level="error", timeout_graceful_shutdown=1)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

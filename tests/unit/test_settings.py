@@ -1,0 +1,74 @@
+"""Settings from the environment."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+import pytest
+
+from mcp_orchestrator import settings
+from mcp_orchestrator.settings import InvalidSetting, Settings
+
+
+def read(**variables: str) -> Settings:
+    return settings.read({f"MCP_ORCHESTRATOR_{name}": value for name, value in variables.items()})
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    found = settings.read({})
+
+    assert (found.mode, found.log_level, found.max_concurrent_workflows) == ("production", "INFO", 10)
+    assert (found.timeout_seconds, found.workers, found.http_port) == (3600, 8, 8080)
+    assert found.leader_elect
+    assert found.watch_namespaces == ()
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert read(MAX_CONCURRENT_WORKFLOWS="", MODE=" ") == read()
+
+
+@pytest.mark.parametrize(
+    ("variables", "field", "value"),
+    [
+        pytest.param({"MODE": "development"}, "mode", "development", id="mode"),
+        pytest.param({"LOG_LEVEL": "debug"}, "log_level", "DEBUG", id="a choice in any case"),
+        pytest.param({"MAX_CONCURRENT_WORKFLOWS": "0"}, "max_concurrent_workflows", 0, id="a limit of none"),
+        pytest.param({"TIMEOUT": "90000"}, "timeout_seconds", 90, id="milliseconds become seconds"),
+        pytest.param({"TIMEOUT": "1999"}, "timeout_seconds", 1, id="milliseconds are rounded down"),
+        pytest.param({"IMAGE": "r/i:1"}, "image", "r/i:1", id="image"),
+        pytest.param({"IMAGE_PULL_POLICY": "never"}, "image_pull_policy", "Never", id="pull policy"),
+        pytest.param({"NAMESPACE": "mcp"}, "namespace", "mcp", id="namespace"),
+        pytest.param({"WATCH_NAMESPACES": " a, b,,"}, "watch_namespaces", ("a", "b"), id="a list with blanks"),
+        pytest.param({"WORKERS": "1"}, "workers", 1, id="workers"),
+        pytest.param({"LEADER_ELECT": "False"}, "leader_elect", False, id="a truth"),
+        pytest.param({"IDENTITY": "pod-1"}, "identity", "pod-1", id="identity"),
+    ],
+)
+def test_a_variable_sets_its_field(variables: dict[str, str], field: str, value: object) -> None:
+    assert getattr(read(**variables), field) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        pytest.param("MODE", "test", "set it to one of production, development", id="mode"),
+        pytest.param("LOG_LEVEL", "loud", "set it to one of DEBUG, INFO, WARNING, ERROR", id="level"),
+        pytest.param("MAX_CONCURRENT_WORKFLOWS", "-1", "set it to a whole number of at least 0", id="negative"),
+        pytest.param("MAX_CONCURRENT_WORKFLOWS", "many", "set it to a whole number of at least 0", id="no number"),
+        pytest.param("TIMEOUT", "999", "set it to a whole number of at least 1000", id="less than a second"),
+        pytest.param("TIMEOUT", "1e6", "set it to a whole number of at least 1000", id="a fraction"),
+        pytest.param("WORKERS", "0", "set it to a whole number of at least 1", id="no workers"),
+        pytest.param("LEADER_ELECT", "maybe", "set it to one of true, false", id="truth"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_with_the_variable_and_the_remedy(
+    name: str, value: str, remedy: str
+) -> None:
+    with pytest.raises(InvalidSetting) as raised:
+        read(**{name: value})
+
+    assert str(raised.value) == f"MCP_ORCHESTRATOR_{name} is {value!r}: {remedy}"
+
+
+def test_the_clock_tells_utc() -> None:
+    assert settings.clock().tzinfo is UTC

@@ -9,8 +9,15 @@ from typing import Any
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.base import ObjectMeta
 from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, ServerCondition, StdioSource, Tool
-from mcp_orchestrator.api.workflowrun import TemplateReference, WorkflowRun, WorkflowRunSpec, WorkflowRunStatus
-from mcp_orchestrator.api.workflowtemplate import Output, Parameter, Task, WorkflowTemplate, WorkflowTemplateSpec
+from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunSpec, WorkflowRunStatus
+from mcp_orchestrator.api.workflowtemplate import (
+    Output,
+    Parameter,
+    Task,
+    TemplateReference,
+    WorkflowTemplate,
+    WorkflowTemplateSpec,
+)
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TIME_SCHEMA: Mapping[str, Any] = {

@@ -26,6 +26,7 @@ RUNNER_MANAGER = "mcp-orchestrator-runner"
 
 TASK_NAME = r"^[a-zA-Z]([-_a-zA-Z0-9]*[a-zA-Z0-9])?$"
 PARAMETER_NAME = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+VARIABLE_NAME = r"^[a-zA-Z][a-zA-Z0-9_]*$"
 OBJECT_NAME = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"
 ENVIRONMENT_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -54,6 +55,9 @@ class Model(BaseModel):
 
 
 TaskName = Annotated[str, StringConstraints(pattern=TASK_NAME, max_length=63)]
+VariableName = Annotated[str, StringConstraints(pattern=VARIABLE_NAME, max_length=63)]
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+"""A CEL expression; whether it is sound, planning.checks says."""
 ParameterName = Annotated[str, StringConstraints(pattern=PARAMETER_NAME, max_length=63)]
 ObjectName = Annotated[str, StringConstraints(pattern=OBJECT_NAME, max_length=253)]
 ServerName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=50)]

@@ -109,6 +109,20 @@ class HealthCheck(Model):
     timeout_seconds: Annotated[int, Field(ge=1, le=300)] = Field(10, description="Seconds that one check may take.")
 
 
+class ServerRetry(Model):
+    """When a call of this server that failed is made again, if the task does not say."""
+
+    attempts: Annotated[int, Field(ge=1, le=20)] = Field(
+        3, description="The most attempts to make one call, the first one counted."
+    )
+    backoff_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
+        1, description="Seconds before the second attempt; doubled for each further one, and spread by chance."
+    )
+    max_backoff_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
+        30, description="The most seconds between two attempts, also where the server asks for more."
+    )
+
+
 class MCPServerSpec(Model):
     """What should run, or where it runs."""
 
@@ -143,6 +157,9 @@ class MCPServerSpec(Model):
         Protocol.AUTO, description="The MCP revision to speak with the server. Auto asks the server."
     )
     timeout_seconds: Seconds = Field(30, description="Seconds that one tool call may take when the task does not say.")
+    retry: ServerRetry = Field(
+        default_factory=ServerRetry, description="When a call that failed is made again, if the task does not say."
+    )
     health_check: HealthCheck = Field(default_factory=HealthCheck, description="How the server is checked.")
     resources: Resources | None = Field(None, description="Compute resources of the server's container.")
     node_selector: dict[str, Label] = Field(

@@ -15,20 +15,34 @@ from mcp_orchestrator.api.base import (
     Model,
     ObjectMeta,
     ObjectName,
+    ParameterName,
     Seconds,
-    TaskName,
+    ToolName,
     preserved,
 )
 from mcp_orchestrator.api.conditions import BY_TYPE, Condition
-from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
+from mcp_orchestrator.api.errorclass import ErrorClass
+from mcp_orchestrator.api.mcpserver import ServerRetry
+from mcp_orchestrator.api.pods import KeySelector
+from mcp_orchestrator.api.workflowtemplate import (
+    MAX_FINALLY,
+    MAX_TASKS,
+    MAX_UNITS,
+    TemplateReference,
+    WorkflowTemplateSpec,
+)
 
 Word = Annotated[str, StringConstraints(max_length=128)]
 
 
-class TemplateReference(Model):
-    """A WorkflowTemplate of the same namespace."""
+class ParameterSource(Model):
+    """A parameter whose value stands elsewhere."""
 
-    name: ObjectName = Field(description="Name of the WorkflowTemplate.")
+    name: ParameterName = Field(description="Name of the parameter.")
+    secret_key_ref: KeySelector | None = Field(
+        None, description="A Secret's key that holds the value. The parameter must be declared sensitive."
+    )
+    config_map_key_ref: KeySelector | None = Field(None, description="A ConfigMap's key that holds the value.")
 
 
 class WorkflowRunSpec(Model):
@@ -44,8 +58,29 @@ class WorkflowRunSpec(Model):
         max_length=64,
         json_schema_extra=preserved(),
     )
+    parameters_from: tuple[ParameterSource, ...] = Field(
+        (),
+        description="Parameters whose values are read from Secrets and ConfigMaps when the run starts. A value is "
+        "text; for a parameter of another type it is read as JSON.",
+        max_length=64,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+            "x-kubernetes-validations": [
+                {
+                    "rule": "self.all(p, has(p.secretKeyRef) != has(p.configMapKeyRef))",
+                    "message": "every entry needs exactly one of secretKeyRef and configMapKeyRef",
+                }
+            ],
+        },
+    )
     timeout_seconds: Seconds | None = Field(
         None, description="Seconds that the run may take from its start. Default: the workflow's timeoutSeconds."
+    )
+    resume_from: ObjectName | None = Field(
+        None,
+        description="Name of an ended run of the same namespace. Tasks that succeeded there, and that are the same "
+        "here with the same values, are not run again: status.tasks says which, and why the others are.",
     )
 
 
@@ -85,11 +120,27 @@ class TaskPhase(StrEnum):
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     SKIPPED = "Skipped"
+    INDETERMINATE = "Indeterminate"
+    """It is not known whether the tool did its work, and to ask again could do it twice."""
 
     @property
     def final(self) -> bool:
         """Whether the task has ended."""
-        return self in (TaskPhase.SUCCEEDED, TaskPhase.FAILED, TaskPhase.SKIPPED)
+        return self not in (TaskPhase.PENDING, TaskPhase.RUNNING)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the task has ended badly: an outcome that is not known counts as bad."""
+        return self in (TaskPhase.FAILED, TaskPhase.INDETERMINATE)
+
+
+class SkipReason(StrEnum):
+    """Why a task was skipped."""
+
+    WHEN_FALSE = "WhenFalse"
+    DEPENDENCY_NOT_MET = "DependencyNotMet"
+    RUN_FAILED = "RunFailed"
+    RUN_STOPPED = "RunStopped"
 
 
 class RunCondition(StrEnum):
@@ -120,25 +171,22 @@ class RunReason(StrEnum):
     TIMED_OUT = "TimedOut"
     RUNNER_FAILED = "RunnerFailed"
     JOB_DELETED = "JobDeleted"
+    TASK_INDETERMINATE = "TaskIndeterminate"
+    RUN_NOT_FOUND = "RunNotFound"
+    INTERRUPTED = "Interrupted"
     NAME_CONFLICT = "NameConflict"
 
 
-class ErrorClass(StrEnum):
-    """What kind of thing went wrong with a task: decided by where the error arose."""
+class NestedTemplate(Model):
+    """A workflow that a task runs, as it was when the run was admitted."""
 
-    CONNECT = "Connect"
-    BUSY = "Busy"
-    AUTH = "Auth"
-    TIMEOUT = "Timeout"
-    TRANSPORT = "Transport"
-    PROTOCOL = "Protocol"
-    SCHEMA = "Schema"
-    TOOL = "Tool"
-    INPUT_REQUIRED = "InputRequired"
-    RESULT_TOO_LARGE = "ResultTooLarge"
-    EXPRESSION = "Expression"
-    RUNNER = "Runner"
-    CANCELLED = "Cancelled"
+    name: Word = Field(description="Name of the WorkflowTemplate.")
+    generation: int = Field(0, description="The WorkflowTemplate's metadata.generation.")
+    digest: Digest = Field(description="SHA-256 of the workflow.")
+    spec: WorkflowTemplateSpec = Field(
+        description="The workflow itself.",
+        json_schema_extra=preserved(bare=True, **ATOMIC),
+    )
 
 
 class ResolvedTemplate(Model):
@@ -151,6 +199,19 @@ class ResolvedTemplate(Model):
         description="The workflow itself.",
         json_schema_extra=preserved(bare=True, **ATOMIC),
     )
+    nested: tuple[NestedTemplate, ...] = Field(
+        (),
+        description="The workflows that its tasks run, and those that theirs run.",
+        max_length=100,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+
+
+class ResolvedTool(Model):
+    """What a tool that the run calls said of itself when the run was admitted."""
+
+    name: ToolName = Field(description="Name of the tool.")
+    repeatable: bool = Field(description="Whether it declares that it only reads, or that a repeated call is harmless.")
 
 
 class ResolvedServer(Model):
@@ -160,6 +221,10 @@ class ResolvedServer(Model):
     url: str = Field(description="Where the runner calls it.", max_length=512)
     tools_digest: Digest | None = Field(None, description="SHA-256 over the definitions of its tools.")
     timeout_seconds: int = Field(30, description="Seconds that one call may take when the task does not say.")
+    retry: ServerRetry = Field(
+        default_factory=ServerRetry, description="When a call that failed is made again, if the task does not say."
+    )
+    tools: tuple[ResolvedTool, ...] = Field((), description="The tools that the run calls.", max_length=512)
 
 
 class TaskError(Model):
@@ -170,23 +235,37 @@ class TaskError(Model):
 
 
 class TaskStatus(Model):
-    """How one task went."""
+    """How one task went, one item of a task, or one task of a nested workflow."""
 
-    name: TaskName = Field(description="Name of the task.")
-    phase: TaskPhase = Field(description="Pending, Running, Succeeded, Failed or Skipped.")
-    start_time: datetime | None = Field(None, description="When its call began.")
+    name: Annotated[str, StringConstraints(max_length=512)] = Field(
+        description="Name of the task; an item is called ask[2], a task of a nested workflow review/lint."
+    )
+    phase: TaskPhase = Field(description="Pending, Running, Succeeded, Failed, Skipped or Indeterminate.")
+    attempts: int | None = Field(None, description="Calls that were made.")
+    progress: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+        None, description="Items that ended, of all items, for example 3/5."
+    )
+    start_time: datetime | None = Field(None, description="When its first call began.")
     completion_time: datetime | None = Field(None, description="When it ended.")
-    duration_milliseconds: int | None = Field(None, description="How long the call took.")
+    duration_milliseconds: int | None = Field(None, description="From start to end.")
     result: Any = Field(
         None,
-        description="The tool's result: its structured content, else its text. Left out where it is too large.",
+        description="The tool's result: its structured content, else its text. Left out where it is large or secret.",
         json_schema_extra=preserved(nullable=True),
     )
     result_bytes: int | None = Field(None, description="Size of the result as JSON, in bytes.")
     result_preview: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
-        None, description="The beginning of a result that is too large to stand here."
+        None, description="The beginning of a result that does not stand here."
     )
-    error: TaskError | None = Field(None, description="Why it failed or was skipped.")
+    result_ref: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+        None,
+        description="Where the whole result stands: the ConfigMap and its key as NAME/KEY, compressed by gzip; or the "
+        "address of an object as s3://BUCKET/KEY.",
+    )
+    reason: Word | None = Field(None, description="Why it was skipped, or runs again, in one word.")
+    message: Message | None = Field(None, description="The same in a sentence.")
+    error: TaskError | None = Field(None, description="Why it failed.")
+    reused_from: Word | None = Field(None, description="Name of the run that its result was taken from.")
     nullable: ClassVar[frozenset[str]] = frozenset({"result"})
 
 
@@ -202,25 +281,44 @@ class RunnerStatus(Model):
 
     pod_name: str = Field(description="Name of the pod.", max_length=253)
     pod_uid: str = Field(description="UID of the pod; another pod that finds it here stops.", max_length=64)
-    start_time: datetime | None = Field(None, description="When the runner began.")
+    attempt: int = Field(1, description="Which attempt of the run this pod is, counted from 1.")
+    start_time: datetime | None = Field(None, description="When the run's first runner began.")
     outcome: Outcome | None = Field(None, description="How it ended: Succeeded or Failed. Unset while it works.")
     reason: Word | None = Field(None, description="Why it ended so, in one word.")
     message: Message | None = Field(None, description="Why it ended so, in a sentence.")
+
+
+class Evidence(Model):
+    """Something that was seen when the run failed."""
+
+    time: datetime | None = Field(None, description="When it happened.")
+    source: Annotated[str, StringConstraints(max_length=320)] = Field(
+        description="What tells it, for example task search, MCPServer perplexity or pod research-1-x7k2p."
+    )
+    message: Annotated[str, StringConstraints(max_length=2048)] = Field(description="What it tells.")
 
 
 class Diagnosis(Model):
     """Why a run failed, and what to do about it."""
 
     class_: Word = Field(alias="class", description="Kind of the failure.")
-    task: TaskName | None = Field(None, description="The first task that failed.")
+    task: Annotated[str, StringConstraints(max_length=512)] | None = Field(
+        None, description="The first task that failed."
+    )
     summary: Message = Field(description="What happened, in a sentence.")
+    evidence: tuple[Evidence, ...] = Field(
+        (),
+        description="What was seen at that moment, secrets taken out.",
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
     recommendations: tuple[Annotated[str, StringConstraints(max_length=1024)], ...] = Field(
         (), description="What to do about it.", max_length=16
     )
 
 
 class WorkflowRunStatus(Model):
-    """What was observed. The fields runner, tasks, progress and outputs are the runner's, all others the operator's."""
+    """What was observed. Runner, tasks, progress, outputs and outputsSecret are the runner's, all else the operator's."""
 
     observed_generation: int = Field(-1, description="The metadata.generation that this status was computed from.")
     phase: RunPhase | None = Field(None, description="Pending, Queued, Running, Succeeded or Failed.")
@@ -249,9 +347,17 @@ class WorkflowRunStatus(Model):
         None, description="Tasks that ended, of all tasks, for example 3/5."
     )
     runner: RunnerStatus | None = Field(None, description="The pod that executes the run, and its report.")
-    tasks: tuple[TaskStatus, ...] = Field((), description="How each task went.", max_length=100)
+    tasks: tuple[TaskStatus, ...] = Field(
+        (),
+        description="How each task went, each item and each task of a nested workflow.",
+        max_length=MAX_UNITS + MAX_TASKS + MAX_FINALLY,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
     outputs: dict[str, Any] | None = Field(
         None, description="The workflow's outputs, by name.", json_schema_extra=preserved(**ATOMIC)
+    )
+    outputs_secret: ObjectName | None = Field(
+        None, description="Name of the Secret that holds the sensitive outputs, a key for each."
     )
     diagnosis: Diagnosis | None = Field(None, description="Why the run failed, and what to do about it.")
     traceparent: Annotated[str, StringConstraints(max_length=64)] | None = Field(

@@ -6,22 +6,32 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, StringConstraints
+from pydantic.config import JsonDict
 
 from mcp_orchestrator.api.base import (
+    Expression,
     Model,
     ObjectMeta,
+    ObjectName,
     ParameterName,
     Seconds,
     ServerName,
     TaskName,
     ToolName,
+    VariableName,
     preserved,
 )
 from mcp_orchestrator.api.conditions import BY_TYPE, Condition
+from mcp_orchestrator.api.errorclass import RETRYABLE, ErrorClass
 from mcp_orchestrator.api.pods import Label, Resources, Toleration
 
 Description = Annotated[str, StringConstraints(max_length=2048)]
 MAX_TASKS = 100
+MAX_FINALLY = 20
+MAX_UNITS = 1000
+"""Tasks of one run, counting each item of a forEach and each task of a nested workflow."""
+MAX_DEPTH = 4
+"""Workflows inside each other, the run's own counted."""
 
 
 class Parameter(Model):
@@ -40,6 +50,11 @@ class Parameter(Model):
         description="The value when a run gives none. Without it, the parameter is required.",
         json_schema_extra=preserved(nullable=True),
     )
+    sensitive: bool = Field(
+        False,
+        description="Whether the value is secret: then it stands in no status, event or log, also where a tool repeats "
+        "it. Only a sensitive parameter can be read from a Secret.",
+    )
     nullable: ClassVar[frozenset[str]] = frozenset({"default"})
 
     @property
@@ -48,12 +63,83 @@ class Parameter(Model):
         return "default" not in self.model_fields_set
 
 
+class TemplateReference(Model):
+    """A WorkflowTemplate of the same namespace."""
+
+    name: ObjectName = Field(description="Name of the WorkflowTemplate.")
+
+
+class ForEach(Model):
+    """Run a task once for each item of a list or an object."""
+
+    items: Any = Field(
+        description="The items: a list or an object, most often the lone expression of one, such as "
+        "${{ tasks.plan.result.questions }}.",
+        json_schema_extra=preserved(),
+    )
+    as_: VariableName = Field(
+        "item",
+        alias="as",
+        description="Name under which the task's expressions read the item; beside it, they read its key and index.",
+    )
+    key: Expression | None = Field(
+        None,
+        description="CEL expression of an item's key, a string that no other item has, such as question.id. With it, "
+        "the collected results are an object. Default: the keys of an object, the positions in a list.",
+    )
+    max_parallel: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        None, description="The most items at the same time. Default: the workflow's maxParallelTasks."
+    )
+    max_failures: Annotated[int, Field(ge=0, le=MAX_UNITS)] = Field(
+        0,
+        description="Items that may fail before the task does. The result of an item that failed is null in a list, "
+        "and left out of an object.",
+    )
+
+
+class Retry(Model):
+    """When a call that failed is made again, and how soon."""
+
+    attempts: Annotated[int, Field(ge=1, le=20)] | None = Field(
+        None, description="The most attempts, the first one counted. Default: those of the server."
+    )
+    backoff_seconds: Annotated[int, Field(ge=0, le=3600)] | None = Field(
+        None,
+        description="Seconds before the second attempt; doubled for each further one, and spread by chance. Default: "
+        "those of the server.",
+    )
+    max_backoff_seconds: Annotated[int, Field(ge=0, le=3600)] | None = Field(
+        None,
+        description="The most seconds between two attempts, also where the server asks for more. Default: those of "
+        "the server.",
+    )
+    on: tuple[ErrorClass, ...] | None = Field(
+        None,
+        description="Error classes to try again for. Default: Connect, Busy and ServerDown, and for a call that may be "
+        "repeated Timeout and Transport too.",
+        max_length=len(RETRYABLE),
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    when: Expression | None = Field(
+        None,
+        description="CEL expression that must be true for another attempt; it reads error.class, error.message and "
+        "attempt.",
+    )
+
+
+class OnFailure(StrEnum):
+    """What a task's failure means for the run."""
+
+    FAIL = "Fail"
+    CONTINUE = "Continue"
+
+
 class Task(Model):
-    """One tool call."""
+    """One tool call, one for each of many items, or a whole workflow."""
 
     name: TaskName = Field(description="Name of the task, unique in the workflow.")
-    server: ServerName = Field(description="Name of the MCPServer, in the namespace of the run.")
-    tool: ToolName = Field(description="Name of the server's tool.")
+    server: ServerName | None = Field(None, description="Name of the MCPServer, in the namespace of the run.")
+    tool: ToolName | None = Field(None, description="Name of the server's tool.")
     arguments: dict[str, Any] = Field(
         default_factory=dict,
         description="Arguments of the tool. Strings may hold ${{ }} expressions over params.NAME and "
@@ -61,14 +147,54 @@ class Task(Model):
         max_length=64,
         json_schema_extra=preserved(),
     )
-    depends_on: tuple[TaskName, ...] = Field(
+    template: TemplateReference | None = Field(
+        None, description="A WorkflowTemplate to run as this task, instead of a tool. Its outputs are the result."
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Values of that workflow's parameters, with ${{ }} expressions as in arguments.",
+        max_length=64,
+        json_schema_extra=preserved(),
+    )
+    depends_on: tuple[Expression, ...] = Field(
         (),
-        description="Tasks that must succeed first, besides those whose results the arguments use.",
+        description="What must hold before the task starts, besides the results that its expressions use: the name of "
+        "a task that must succeed, or a CEL expression over how tasks ended, such as "
+        "tasks.search.failed || tasks.search.skipped. Where it does not hold, the task is skipped.",
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
+    when: Expression | None = Field(
+        None,
+        description="CEL expression that says whether the task runs at all, such as params.depth > 1. Where it is "
+        "false, the task is skipped, and so are those that depend on it.",
+    )
+    for_each: ForEach | None = Field(
+        None, description="Run the task once for each item. Its result then is all their results."
+    )
     timeout_seconds: Seconds | None = Field(
-        None, description="Seconds that the call may take. Default: the server's timeoutSeconds."
+        None,
+        description="Seconds that one attempt may take, or the nested workflow. Default: the server's timeoutSeconds; "
+        "for a nested workflow its own.",
+    )
+    deadline_seconds: Seconds | None = Field(
+        None, description="Seconds that the task may take in all, with every attempt, pause and item."
+    )
+    retry: Retry | None = Field(None, description="When a call that failed is made again. Default: as the server says.")
+    idempotent: bool | None = Field(
+        None,
+        description="Whether the call may be repeated when it is not known if an earlier one was carried out. Default: "
+        "as the tool itself says (readOnlyHint, idempotentHint).",
+    )
+    success_when: Expression | None = Field(
+        None,
+        description="CEL expression over result that must be true for the call to count as a success, such as "
+        "!has(result.error), for servers that hide their errors.",
+    )
+    on_failure: OnFailure = Field(
+        OnFailure.FAIL,
+        description="Fail: when the task fails, no further tasks start and the run fails. Continue: the run goes on "
+        "and may succeed; tasks that need this one are skipped.",
     )
 
 
@@ -79,6 +205,11 @@ class Output(Model):
     value: Any = Field(
         description="The value, with ${{ }} expressions over params.NAME and tasks.NAME.result.",
         json_schema_extra=preserved(nullable=True),
+    )
+    sensitive: bool = Field(
+        False,
+        description="Whether the value is secret: then it stands in a Secret of the run, see status.outputsSecret, and "
+        "not in its status.",
     )
     nullable: ClassVar[frozenset[str]] = frozenset({"value"})
 
@@ -91,6 +222,26 @@ class RunnerPod(Model):
         default_factory=dict, description="Labels that a node must have.", max_length=32
     )
     tolerations: tuple[Toleration, ...] = Field((), description="Node taints that the pod tolerates.", max_length=32)
+
+
+def _tasks() -> JsonDict:
+    """Schema extras of a list of tasks."""
+    return {
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["name"],
+        "x-kubernetes-validations": [
+            {
+                "rule": "self.all(t, has(t.tool) ? has(t.server) && !has(t.template) : has(t.template) && "
+                "!has(t.server))",
+                "message": "every task needs either server and tool, or template",
+            },
+            {
+                "rule": "self.all(t, has(t.tool) ? !has(t.parameters) : [has(t.arguments), has(t.retry), "
+                "has(t.idempotent), has(t.successWhen)].all(x, !x))",
+                "message": "arguments, retry, idempotent and successWhen go with a tool, parameters with a template",
+            },
+        ],
+    }
 
 
 class WorkflowTemplateSpec(Model):
@@ -110,24 +261,26 @@ class WorkflowTemplateSpec(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     tasks: tuple[Task, ...] = Field(
-        description="The tool calls. Each starts as soon as the tasks that it depends on have succeeded.",
+        description="The tasks. Each starts as soon as what it depends on has ended.",
         min_length=1,
         max_length=MAX_TASKS,
-        json_schema_extra={
-            "x-kubernetes-list-type": "map",
-            "x-kubernetes-list-map-keys": ["name"],
-            "x-kubernetes-validations": [
-                {
-                    "rule": "self.all(t, !has(t.dependsOn) || t.dependsOn.all(d, d != t.name && "
-                    "self.exists(other, other.name == d)))",
-                    "message": "dependsOn must name other tasks of this workflow",
-                }
-            ],
-        },
+        json_schema_extra=_tasks(),
+    )
+    finally_: tuple[Task, ...] = Field(
+        (),
+        alias="finally",
+        description="Tasks that run at the end, whatever became of the others. Their expressions also read "
+        "run.succeeded, run.failed, run.reason and run.message.",
+        max_length=MAX_FINALLY,
+        json_schema_extra=_tasks(),
+    )
+    finally_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
+        300, description="Seconds that the tasks of finally may take in all, beyond the run's own time-out."
     )
     outputs: tuple[Output, ...] = Field(
         (),
-        description="Results of the whole workflow, worked out when all tasks have succeeded.",
+        description="Results of the whole workflow, worked out when it has succeeded. One that needs the result of a "
+        "task without any is left out.",
         max_length=64,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )

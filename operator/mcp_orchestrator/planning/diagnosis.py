@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.workflowrun import Diagnosis, ErrorClass, RunReason, TaskPhase, TaskStatus
+from mcp_orchestrator.api.errorclass import ErrorClass
+from mcp_orchestrator.api.workflowrun import Diagnosis, RunReason, TaskPhase, TaskStatus
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
 from mcp_orchestrator.planning.pods import PodTrouble
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mcp_orchestrator.api.workflowrun import ErrorClass, Outcome, RunReason, TaskError, TaskPhase
+from mcp_orchestrator.api.errorclass import ErrorClass
+from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskError, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import Mistake, WorkflowTemplateSpec
 from mcp_orchestrator.runner import wording
 from mcp_orchestrator.runner.execute import Ending, Reporter, TaskRecord

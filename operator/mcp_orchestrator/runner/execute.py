@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from mcp_orchestrator import settings
-from mcp_orchestrator.api.workflowrun import ErrorClass, Outcome, RunReason, TaskError, TaskPhase
+from mcp_orchestrator.api.errorclass import ErrorClass
+from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskError, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplateSpec
 from mcp_orchestrator.planning import expressions, graph
 from mcp_orchestrator.runner import outputs, values, wording

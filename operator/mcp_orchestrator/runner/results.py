@@ -25,7 +25,7 @@ from mcp_types import (
     TextContent,
 )
 
-from mcp_orchestrator.api.workflowrun import ErrorClass
+from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner import values
 from mcp_orchestrator.runner.calls import CallFailed
 

@@ -15,7 +15,7 @@ import mcp_types
 from mcp import ClientSession, MCPError
 from pydantic import ValidationError
 
-from mcp_orchestrator.api.workflowrun import ErrorClass
+from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner import wording
 from mcp_orchestrator.runner.calls import CallFailed
 

@@ -15,7 +15,7 @@ import mcp_types
 from mcp import ClientSession, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
-from mcp_orchestrator.api.workflowrun import ErrorClass
+from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner import failures, results, schemas, wire
 from mcp_orchestrator.runner.calls import Call, CallFailed
 

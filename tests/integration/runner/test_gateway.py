@@ -8,7 +8,7 @@ import pytest
 from tests.integration.gateway.running import run_gateway, stdio
 from tests.integration.runner.test_tools import failure
 
-from mcp_orchestrator.api.workflowrun import ErrorClass
+from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner import failures
 from mcp_orchestrator.runner.calls import Call, CallFailed
 from mcp_orchestrator.runner.tools import McpCaller, Server

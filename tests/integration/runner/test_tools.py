@@ -19,7 +19,7 @@ from tests.integration.runner import faulty_http
 from tests.integration.runner.faulty_http import Faulty
 from tests.servers import rubbish_http
 
-from mcp_orchestrator.api.workflowrun import ErrorClass
+from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner import failures
 from mcp_orchestrator.runner.calls import Call, CallFailed
 from mcp_orchestrator.runner.tools import McpCaller, Server

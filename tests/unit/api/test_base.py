@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from tests.builders import a_run, a_server, a_spec
 
 from mcp_orchestrator.api.base import Model
+from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.mcpserver import MCPServer
-from mcp_orchestrator.api.workflowrun import Diagnosis, ErrorClass, TaskStatus, WorkflowRun, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrun import Diagnosis, TaskStatus, WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.api.workflowtemplate import Parameter, WorkflowTemplate
 
 JSON = st.recursive(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.builders import NOW, a_spec, a_task
 
-from mcp_orchestrator.api.workflowrun import ErrorClass, TaskError, TaskPhase, TaskStatus
+from mcp_orchestrator.api.errorclass import ErrorClass
+from mcp_orchestrator.api.workflowrun import TaskError, TaskPhase, TaskStatus
 from mcp_orchestrator.planning import diagnosis
 from mcp_orchestrator.planning.pods import PodTrouble
 

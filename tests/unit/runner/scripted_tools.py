@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcp_orchestrator.api.workflowrun import ErrorClass, TaskPhase
+from mcp_orchestrator.api.errorclass import ErrorClass
+from mcp_orchestrator.api.workflowrun import TaskPhase
 from mcp_orchestrator.runner.calls import Call, CallFailed
 from mcp_orchestrator.runner.execute import TaskRecord
 

@@ -11,7 +11,8 @@ from tests.builders import a_spec, a_task, an_output
 from tests.unit.cluster import virtual_time
 from tests.unit.runner.scripted_tools import Answer, Records, ScriptedTools, after, failing
 
-from mcp_orchestrator.api.workflowrun import ErrorClass, Outcome, RunReason, TaskPhase
+from mcp_orchestrator.api.errorclass import ErrorClass
+from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
 from mcp_orchestrator.runner import execute, values
 from mcp_orchestrator.runner.calls import Call

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_orchestrator.api.workflowrun import ErrorClass, Outcome, RunReason, TaskError, TaskPhase, WorkflowRunStatus
+from mcp_orchestrator.api.errorclass import ErrorClass
+from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskError, TaskPhase, WorkflowRunStatus
 from mcp_orchestrator.runner import values, wording
 from mcp_orchestrator.runner.execute import Ending, TaskRecord
 from mcp_orchestrator.runner.reporting import Report

@@ -1,17 +1,18 @@
 """What is wrong with a workflow, before it runs: by itself, and against the tools of its servers.
 
-Called by planning.templates, planning.resolution and the command line.
+Called by planning.templates, planning.resolution and the command line. Names and graph are checked here, each task's
+own fields by planning.taskchecks.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.mcpserver import MCPServer, ServerCondition, Tool
 from mcp_orchestrator.api.workflowtemplate import Mistake, Task, TemplateReason, WorkflowTemplateSpec
-from mcp_orchestrator.planning import arguments, expressions, graph, mistakes, parameters
+from mcp_orchestrator.planning import arguments, expressions, graph, mistakes, parameters, taskchecks
 
 
 def check_workflow(spec: WorkflowTemplateSpec, path: str = "spec") -> tuple[Mistake, ...]:
@@ -19,8 +20,9 @@ def check_workflow(spec: WorkflowTemplateSpec, path: str = "spec") -> tuple[Mist
     return (
         *_duplicates(spec, path),
         *parameters.check_declarations(spec.parameters, f"{path}.parameters"),
-        *_check_graph(spec, path),
-        *_check_expressions(spec, path),
+        *_check_tasks(spec, path),
+        *_check_cycles(spec, path),
+        *_check_outputs(spec, path),
     )
 
 
@@ -29,26 +31,34 @@ def check_tools(
 ) -> tuple[Mistake, ...]:
     """Whether every task's server and tool exist, and whether the tool can take the arguments.
 
-    `servers` are those of the namespace, by name. The workflow itself must be without mistakes.
+    `servers` are those of the namespace, by name. The workflow itself must be without mistakes. Tasks that run another
+    workflow are left out: that workflow's own tasks call tools.
     """
     declared = {parameter.name: parameter for parameter in spec.parameters}
     tools = {name: {tool.name: tool for tool in server.status.tools} for name, server in servers.items()}
     found: list[Mistake] = []
-    for index, task in enumerate(spec.tasks):
-        where = f"{path}.tasks[{index}]"
-        if mistake := _check_tool(task, servers, tools, where):
+    for where, task, final in _tasks(spec, path):
+        if task.server is None or task.tool is None:
+            continue
+        if mistake := _check_tool(task.server, task.tool, servers, tools, where):
             found.append(mistake)
         else:
             tool = tools[task.server][task.tool]
-            found.extend(arguments.check(task, tool, declared, f"{where}.arguments"))
+            found.extend(arguments.check(task, tool, declared, f"{where}.arguments", final=final))
     return tuple(found)
 
 
 # --- the workflow itself ---------------------------------------------------------------------------------------------
 
 
+def _tasks(spec: WorkflowTemplateSpec, path: str) -> Iterator[tuple[str, Task, bool]]:
+    """Every task with its path, and whether it is one of finally."""
+    for field, listed, final in (("tasks", spec.tasks, False), ("finally", spec.finally_, True)):
+        yield from ((f"{path}.{field}[{index}]", task, final) for index, task in enumerate(listed))
+
+
 def _duplicates(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
-    """The API server refuses them too; a workflow may come from elsewhere."""
+    """The API server refuses most of them too; a workflow may come from elsewhere."""
     for field in ("parameters", "tasks", "outputs"):
         names = [item.name for item in getattr(spec, field)]
         for name, count in Counter(names).items():
@@ -56,42 +66,44 @@ def _duplicates(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
                 last = len(names) - 1 - names[::-1].index(name)
                 message = f'"{name}" is the name of {count} {field}: give each its own'
                 yield mistakes.a_mistake(f"{path}.{field}[{last}].name", TemplateReason.INVALID_SPEC, message)
+    earlier = {task.name for task in spec.tasks}
+    for index, task in enumerate(spec.finally_):
+        if task.name in earlier:
+            message = f'"{task.name}" is the name of another task: give each its own'
+            yield mistakes.a_mistake(f"{path}.finally[{index}].name", TemplateReason.INVALID_SPEC, message)
+        earlier.add(task.name)
 
 
-def _check_graph(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
-    names = {task.name for task in spec.tasks}
-    for index, task in enumerate(spec.tasks):
-        where = f"{path}.tasks[{index}]"
-        for place, message in _dependency_faults(task, names):
-            yield mistakes.a_mistake(f"{where}.dependsOn[{place}]", TemplateReason.INVALID_GRAPH, message)
-        for argument, text in expressions.strings(task.arguments, f"{where}.arguments"):
-            if task.name in expressions.references(text).tasks:
-                message = f'the arguments of task "{task.name}" use its own result, which is not there before it runs'
-                yield mistakes.a_mistake(argument, TemplateReason.INVALID_GRAPH, message)
-    dependencies = graph.build(spec).dependencies
-    others = {name: tuple(other for other in needed if other != name) for name, needed in dependencies.items()}
-    if cycle := graph.find_cycle(graph.Graph(others)):
-        message = f"these tasks wait for each other, and can never start: {' → '.join(cycle)}; take one dependency away"
-        yield mistakes.a_mistake(f"{path}.tasks", TemplateReason.INVALID_GRAPH, message)
+def _check_tasks(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
+    tasks = {task.name: task for task in spec.tasks}
+    everything = tasks | {task.name: task for task in spec.finally_}
+    declared = tuple(parameter.name for parameter in spec.parameters)
+    for where, task, final in _tasks(spec, path):
+        names = taskchecks.Names(parameters=declared, tasks=everything if final else tasks, final=final)
+        yield from taskchecks.check(task, names, where)
 
 
-def _dependency_faults(task: Task, names: Iterable[str]) -> Iterator[tuple[int, str]]:
-    for place, name in enumerate(task.depends_on):
-        if name == task.name:
-            yield place, f'task "{name}" waits for itself: take it out'
-        elif name not in names:
-            hint = mistakes.suggestion(name, names) or f"; there are {mistakes.listing(names)}"
-            yield place, f'unknown task "{name}"{hint}'
-        elif name in task.depends_on[:place]:
-            yield place, f'"{name}" stands here twice: take one out'
+def _check_cycles(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
+    """Tasks that wait for each other; one that waits for itself is told by taskchecks."""
+    earlier = tuple(task.name for task in spec.tasks)
+    for field, found in (
+        ("tasks", graph.build(spec.tasks)),
+        ("finally", graph.build(spec.finally_, earlier)),
+    ):
+        others = {
+            name: graph.Node(waits=tuple(other for other in node.waits if other != name))
+            for name, node in found.nodes.items()
+        }
+        if cycle := graph.find_cycle(graph.Graph(others)):
+            message = (
+                f"these tasks wait for each other, and can never start: {' → '.join(cycle)}; take one dependency away"
+            )
+            yield mistakes.a_mistake(f"{path}.{field}", TemplateReason.INVALID_GRAPH, message)
 
 
-def _check_expressions(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
+def _check_outputs(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
     declared = [parameter.name for parameter in spec.parameters]
     tasks = [task.name for task in spec.tasks]
-    for index, task in enumerate(spec.tasks):
-        where = f"{path}.tasks[{index}].arguments"
-        yield from expressions.check(task.arguments, where, parameters=declared, tasks=tasks)
     for index, output in enumerate(spec.outputs):
         yield from expressions.check(output.value, f"{path}.outputs[{index}].value", parameters=declared, tasks=tasks)
 
@@ -100,25 +112,29 @@ def _check_expressions(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistak
 
 
 def _check_tool(
-    task: Task, servers: Mapping[str, MCPServer], tools: Mapping[str, Mapping[str, Tool]], path: str
+    name: str,
+    tool: str,
+    servers: Mapping[str, MCPServer],
+    tools: Mapping[str, Mapping[str, Tool]],
+    path: str,
 ) -> Mistake | None:
-    server = servers.get(task.server)
+    server = servers.get(name)
     if server is None:
-        hint = mistakes.suggestion(task.server, servers)
+        hint = mistakes.suggestion(name, servers)
         message = (
-            f'there is no MCPServer "{task.server}" in the namespace{hint or ";"}'
-            f'{" Otherwise" if hint else ""} create an MCPServer named "{task.server}"'
+            f'there is no MCPServer "{name}" in the namespace{hint or ";"}'
+            f'{" Otherwise" if hint else ""} create an MCPServer named "{name}"'
         )
         return mistakes.a_mistake(f"{path}.server", TemplateReason.SERVER_NOT_FOUND, message)
-    if task.tool in tools[task.server]:
+    if tool in tools[name]:
         return None
     if not server.status.tools and server.status.tool_count is None:
-        message = f'the tools of MCPServer "{task.server}" are not known yet; {_why(server)}'
+        message = f'the tools of MCPServer "{name}" are not known yet; {_why(server)}'
         return mistakes.a_mistake(f"{path}.server", TemplateReason.SERVER_NOT_READY, message)
-    known = tools[task.server]
-    hint = mistakes.suggestion(task.tool, known)
+    known = tools[name]
+    hint = mistakes.suggestion(tool, known)
     message = (
-        f'MCPServer "{task.server}" has no tool "{task.tool}"{hint}'
+        f'MCPServer "{name}" has no tool "{tool}"{hint}'
         f"{' It' if hint else '; it'} has {mistakes.listing(known) or 'none'}"
     )
     return mistakes.a_mistake(f"{path}.tool", TemplateReason.TOOL_NOT_FOUND, message)

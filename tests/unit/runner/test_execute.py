@@ -1,7 +1,9 @@
+"""The engine on graphs of plain tasks: order, failures, interruptions, outputs."""
+
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,45 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders import a_spec, a_task, an_output
 from tests.unit.cluster import virtual_time
-from tests.unit.runner.scripted_tools import Answer, Records, ScriptedTools, after, failing
+from tests.unit.runner.scripted_tools import START, Records, Script, ScriptedTools, after, failing, run, servers
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
-from mcp_orchestrator.runner import execute, values
+from mcp_orchestrator.runner import execute, gate, values
 from mcp_orchestrator.runner.calls import Call
-from mcp_orchestrator.runner.execute import Ending
-
-START = datetime(2026, 11, 24, 12, tzinfo=UTC)
-
-
-def run(
-    workflow: WorkflowTemplateSpec,
-    tools: ScriptedTools,
-    *,
-    params: dict[str, Any] | None = None,
-    timeout_seconds: float = 3600,
-    stop_after: float | None = None,
-) -> tuple[Ending, Records]:
-    """Execute in virtual time."""
-    records = Records()
-
-    async def main() -> Ending:
-        loop = asyncio.get_running_loop()
-        stop: asyncio.Future[str] = loop.create_future()
-        if stop_after is not None:
-            loop.call_later(stop_after, stop.set_result, "the pod was asked to stop")
-        return await execute.execute(
-            workflow,
-            params or {},
-            tools,
-            records,
-            timeout_seconds=timeout_seconds,
-            clock=lambda: START + timedelta(seconds=loop.time()),
-            stop=stop,
-        )
-
-    return virtual_time.run(main()), records
+from mcp_orchestrator.runner.execute import Stop, Surroundings
+from mcp_orchestrator.runner.records import Ending, Stopped
 
 
 def test_a_task_starts_the_moment_its_own_dependencies_are_done() -> None:
@@ -81,8 +53,8 @@ def test_results_reach_later_arguments_and_the_outputs() -> None:
 def test_a_call_tells_server_tool_and_the_task_s_own_time_out() -> None:
     workflow = a_spec(a_task("a", server="git", tool="git_log", arguments={}, timeout_seconds=7), a_task("b"))
     run(workflow, tools := ScriptedTools())
-    assert tools.calls[0] == Call("a", "git", "git_log", {}, 7)
-    assert tools.calls[1].timeout_seconds is None
+    assert tools.calls[0] == Call("a", "git", "git_log", {}, 7, 1)
+    assert tools.calls[1].timeout_seconds == 30
 
 
 def test_after_a_failure_nothing_starts_and_what_is_under_way_may_finish() -> None:
@@ -95,6 +67,7 @@ def test_after_a_failure_nothing_starts_and_what_is_under_way_may_finish() -> No
     )
     tools = ScriptedTools({"bad": failing(1, "no such page"), "long": after(5, "done")})
     ending, records = run(workflow, tools)
+    assert ending
     assert ending.outcome == Outcome.FAILED
     assert ending.reason == RunReason.TASK_FAILED
     assert ending.message == 'task "bad" failed: Tool: no such page'
@@ -107,12 +80,11 @@ def test_after_a_failure_nothing_starts_and_what_is_under_way_may_finish() -> No
         "grandchild": "Skipped",
         "other": "Skipped",
     }
-    words = {name: record.error.message for name in records.last_phases() if (record := records.last(name)).error}
-    assert words == {
-        "bad": "no such page",
-        "child": 'it needs task "bad", which failed',
-        "grandchild": 'it needs task "child", which was skipped',
-        "other": 'the run stopped after task "bad" failed',
+    assert {name: records.words(name) for name in ("bad", "child", "grandchild", "other")} == {
+        "bad": "Tool: no such page",
+        "child": 'DependencyNotMet: it needs task "bad", which failed',
+        "grandchild": 'DependencyNotMet: it needs task "child", which was skipped',
+        "other": 'RunFailed: the run stopped after task "bad" failed',
     }
 
 
@@ -127,49 +99,55 @@ def test_the_first_failure_names_the_run_s_end_even_if_more_go_wrong_later() -> 
     assert error.class_ == ErrorClass.TIMEOUT
 
 
-@pytest.mark.parametrize(
-    ("how", "reason", "error_class", "words"),
-    [
-        pytest.param(
-            {"timeout_seconds": 60},
-            RunReason.TIMED_OUT,
-            ErrorClass.TIMEOUT,
-            "the run took longer than its time-out of 60 s",
-            id="time-out",
-        ),
-        pytest.param(
-            {"stop_after": 60}, RunReason.RUNNER_FAILED, ErrorClass.CANCELLED, "the pod was asked to stop", id="stop"
-        ),
-    ],
-)
-def test_an_interrupted_run_cancels_its_calls_and_says_why(
-    how: dict[str, Any], reason: RunReason, error_class: ErrorClass, words: str
-) -> None:
+def test_a_run_that_takes_too_long_cancels_its_calls_and_says_why() -> None:
     workflow = a_spec(a_task("done"), a_task("long"), a_task("never", depends_on=("long",)))
-    ending, records = run(workflow, tools := ScriptedTools({"long": after(1000, None)}), **how)
+    ending, records = run(workflow, tools := ScriptedTools({"long": after(1000, None)}), timeout_seconds=60)
     assert tools.cancelled == ["long"]
     assert tools.ended["long"] == 60
-    assert (ending.outcome, ending.reason, ending.message) == (Outcome.FAILED, reason, words)
+    words = "the run took longer than its time-out of 60 s"
+    assert ending == Ending(Outcome.FAILED, RunReason.TIMED_OUT, words)
     assert records.last_phases() == {"done": "Succeeded", "long": "Failed", "never": "Skipped"}
-    for name in ("long", "never"):
-        error = records.last(name).error
-        assert error
-        assert error.message == words
-        assert error.class_ == (error_class if name == "long" else ErrorClass.CANCELLED)
+    assert records.words("long") == f"Timeout: {words}"
+    assert records.words("never") == 'DependencyNotMet: it needs task "long", which failed'
+
+
+def test_a_stopped_run_leaves_what_is_open_for_another_pod() -> None:
+    workflow = a_spec(a_task("done"), a_task("long"), a_task("never", depends_on=("long",)))
+    ending, records = run(workflow, tools := ScriptedTools({"long": after(1000, None)}), stop_after=60)
+    assert ending is None
+    assert tools.cancelled == ["long"]
+    assert records.last_phases() == {"done": "Succeeded", "long": "Running"}
+
+
+def test_a_stopped_run_waits_for_calls_under_way_and_starts_no_other() -> None:
+    workflow = a_spec(a_task("quick"), a_task("long"), a_task("never", depends_on=("quick",)))
+    tools = ScriptedTools({"quick": after(65, "made it"), "long": after(1000, None)})
+    ending, records = run(workflow, tools, stop_after=60, patience_seconds=20)
+    assert ending is None
+    assert tools.cancelled == ["long"]
+    assert tools.ended["long"] == 80
+    assert records.last_phases() == {"quick": "Succeeded", "long": "Running"}
+
+
+def test_a_run_that_has_done_everything_when_it_is_asked_to_stop_just_ends() -> None:
+    ending, _ = run(a_spec(a_task("a")), ScriptedTools({"a": after(65, 1)}), stop_after=60, patience_seconds=20)
+    assert ending == Ending(Outcome.SUCCEEDED, RunReason.SUCCEEDED, "1 task succeeded")
 
 
 def test_a_stop_that_was_set_already_starts_nothing() -> None:
     records, tools = Records(), ScriptedTools()
+    workflow = a_spec(a_task("a"), a_task("b", depends_on=("a",)))
 
-    async def main() -> Ending:
-        stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        stop.set_result("enough")
-        return await execute.execute(a_spec(a_task("a")), {}, tools, records, timeout_seconds=60, stop=stop)
+    async def main() -> None:
+        stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+        stop.set_result(Stop("enough"))
+        around = Surroundings(servers(workflow))
+        with pytest.raises(Stopped, match="enough"):
+            await execute.execute(workflow, {}, around, tools, records, timeout_seconds=60, stop=stop)
 
-    ending = virtual_time.run(main())
+    virtual_time.run(main())
     assert tools.calls == []
-    assert (ending.reason, ending.message) == (RunReason.RUNNER_FAILED, "enough")
-    assert records.phases("a") == [TaskPhase.SKIPPED]
+    assert records.seen == []
 
 
 def test_a_call_that_ends_well_although_it_was_cancelled_counts() -> None:
@@ -182,7 +160,7 @@ def test_a_call_that_ends_well_although_it_was_cancelled_counts() -> None:
     ending, records = run(a_spec(a_task("a")), ScriptedTools({"a": stubborn}), timeout_seconds=60)
     assert ending.reason == RunReason.TIMED_OUT
     assert records.last("a").phase == TaskPhase.SUCCEEDED
-    assert records.last("a").result == "made it"
+    assert records.last("a").answer.result == "made it"
 
 
 def test_a_call_that_can_not_be_cancelled_does_not_hold_up_the_end() -> None:
@@ -200,18 +178,19 @@ def test_a_call_that_can_not_be_cancelled_does_not_hold_up_the_end() -> None:
     async def main() -> None:
         nonlocal ended_at
         tools = ScriptedTools({"a": deaf})
-        await execute.execute(a_spec(a_task("a")), {}, tools, records, timeout_seconds=60)
+        workflow = a_spec(a_task("a"))
+        await execute.execute(workflow, {}, Surroundings(servers(workflow)), tools, records, timeout_seconds=60)
         ended_at = asyncio.get_running_loop().time()
 
     virtual_time.run(main())
-    assert ended_at == 60 + execute.LEAVE_SECONDS
+    assert ended_at == 60 + gate.LEAVE_SECONDS
     assert records.last("a").phase == TaskPhase.FAILED
 
 
 def test_an_expression_that_fails_is_the_task_s_failure_and_calls_nothing() -> None:
     workflow = a_spec(a_task("a"), a_task("b", arguments={"x": "${{ tasks.a.result.missing }}"}))
     ending, records = run(workflow, tools := ScriptedTools({"a": after(0, {})}))
-    assert [call.task for call in tools.calls] == ["a"]
+    assert [call.unit for call in tools.calls] == ["a"]
     error = records.last("b").error
     assert error
     assert error.class_ == ErrorClass.EXPRESSION
@@ -257,9 +236,8 @@ def test_outputs_that_can_not_be_had_fail_the_run(outputs: Any, words: list[str]
 def test_tasks_that_wait_for_each_other_end_the_run_instead_of_hanging_it() -> None:
     workflow = a_spec(a_task("a", depends_on=("b",)), a_task("b", depends_on=("a",)))
     ending, records = run(workflow, ScriptedTools())
-    assert ending.reason == RunReason.TEMPLATE_INVALID
-    assert "a, b, a" in ending.message
-    assert records.last_phases() == {"a": "Skipped", "b": "Skipped"}
+    assert ending.message == 'task "a" failed: Expression: these tasks wait for each other: a → b → a'
+    assert records.last_phases() == {"a": "Failed", "b": "Failed"}
 
 
 @pytest.mark.parametrize("size", [pytest.param(5_000_000, id="large results pass in memory")])
@@ -270,7 +248,7 @@ def test_a_later_task_gets_the_whole_of_a_large_result(size: int) -> None:
 
 
 @st.composite
-def workflows(draw: st.DrawFn) -> tuple[WorkflowTemplateSpec, dict[str, Answer], dict[str, bool]]:
+def workflows(draw: st.DrawFn) -> tuple[WorkflowTemplateSpec, dict[str, Script], dict[str, bool]]:
     """A random graph, how long each of its tasks takes, and which of them fail."""
     count = draw(st.integers(1, 12))
     names = [f"t{index}" for index in range(count)]
@@ -289,7 +267,7 @@ def workflows(draw: st.DrawFn) -> tuple[WorkflowTemplateSpec, dict[str, Answer],
 
 @given(workflows())
 def test_every_graph_is_walked_in_order_within_its_limit_and_always_the_same_way(
-    drawn: tuple[WorkflowTemplateSpec, dict[str, Answer], dict[str, bool]],
+    drawn: tuple[WorkflowTemplateSpec, dict[str, Script], dict[str, bool]],
 ) -> None:
     workflow, answers, fails = drawn
     ending, records = run(workflow, tools := ScriptedTools(answers))
@@ -309,7 +287,7 @@ def test_every_graph_is_walked_in_order_within_its_limit_and_always_the_same_way
             assert all(tools.ended[other] <= tools.began[name] for other in needs[name])
             assert all(records.last(other).phase == TaskPhase.SUCCEEDED for other in needs[name])
             assert records.last(name).phase == (TaskPhase.FAILED if fails[name] else TaskPhase.SUCCEEDED)
-    assert len({call.task for call in tools.calls}) == len(tools.calls)
+    assert len({call.unit for call in tools.calls}) == len(tools.calls)
     failed = any(records.last(name).phase == TaskPhase.FAILED for name in needs)
     assert ending.outcome == (Outcome.FAILED if failed else Outcome.SUCCEEDED)
     assert failed == any(fails[name] for name in tools.began)

@@ -1,0 +1,73 @@
+"""What is known of each unit of a run: a task, an item of one, a task of a nested workflow. Written by the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from mcp_orchestrator.api.workflowrun import Outcome, RunReason, SkipReason, TaskError, TaskPhase
+from mcp_orchestrator.runner.results import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRecord:
+    """One unit. There is an `answer` only if it succeeded, and then it may still be unknown: secret, or lost."""
+
+    name: str
+    phase: TaskPhase = TaskPhase.PENDING
+    attempts: int = 0
+    start_time: datetime | None = None
+    completion_time: datetime | None = None
+    duration_milliseconds: int | None = None
+    answer: Answer | None = None
+    error: TaskError | None = None
+    reason: str | None = None
+    message: str | None = None
+    progress: str | None = None
+    reused_from: str | None = None
+    sensitive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the run ended. There are `outputs` only if it succeeded."""
+
+    outcome: Outcome
+    reason: RunReason
+    message: str
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+class UnitFailed(Exception):
+    """A unit has no result: it failed, or it is not known whether it did. `interrupted`: it was stopped from outside."""
+
+    def __init__(self, error: TaskError, phase: TaskPhase = TaskPhase.FAILED, *, interrupted: bool = False) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.phase = phase
+        self.interrupted = interrupted
+
+
+class UnitSkipped(Exception):
+    """A unit is not run after all."""
+
+    def __init__(self, reason: SkipReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Stopped(Exception):
+    """The run was stopped before its end; what is on record stays as it is, for another pod to go on from."""
+
+
+class Reporter(Protocol):
+    """Is told of every change of a unit, at once and in order."""
+
+    def update(self, record: UnitRecord) -> None:
+        """Take note; must not block and must not fail."""
+
+    async def commit(self) -> None:
+        """Return once all that was told so far is on record for good. Raises Stopped if it can't be."""

@@ -61,7 +61,9 @@ class _Known:
     examples: Mapping[Path, str]
 
 
-def check(task: Task, tool: Tool, parameters: Mapping[str, Parameter], path: str) -> tuple[Mistake, ...]:
+def check(
+    task: Task, tool: Tool, parameters: Mapping[str, Parameter], path: str, *, final: bool = False
+) -> tuple[Mistake, ...]:
     """What the tool will surely refuse. `path` is that of the arguments."""
     if tool.input_schema is None:
         return ()

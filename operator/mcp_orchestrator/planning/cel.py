@@ -80,7 +80,7 @@ class Failed(RuntimeError):
 
 
 @functools.lru_cache(maxsize=4096)
-def compile(text: str) -> Program | tuple[Fault, ...]:  # noqa: A001 - cel.compile is the name that readers expect
+def compile(text: str, roots: tuple[str, ...] = ROOTS) -> Program | tuple[Fault, ...]:  # noqa: A001 - cel.compile is the name that readers expect
     """The program of an expression, or everything that is wrong with it."""
     if len(text) > MAX_EXPRESSION:
         return (Fault(f"the expression has {len(text)} characters, and {MAX_EXPRESSION} is the most"),)
@@ -89,7 +89,7 @@ def compile(text: str) -> Program | tuple[Fault, ...]:  # noqa: A001 - cel.compi
     if not _encodable(text):
         return (Fault("the expression is not valid Unicode"),)
     try:
-        compiled = _environment().compile(text)
+        compiled = _environment(roots).compile(text)
     except _FAILURES as error:
         return tuple(_faults(str(error), text))
     tree = celtree.read(compiled.serialize())
@@ -109,11 +109,20 @@ def run(program: Program, data: Mapping[str, Any]) -> Any:
         raise Failed(str(error)) from None
 
 
-@functools.lru_cache(maxsize=1)
-def _environment() -> Any:
+@functools.lru_cache(maxsize=256)
+def _environment(roots: tuple[str, ...]) -> Any:
     variable = google.Type.Map(google.Type.STRING, google.Type.DYN)
+    types = {
+        "params": variable,
+        "tasks": variable,
+        "run": variable,
+        "error": variable,
+        "key": google.Type.STRING,
+        "index": google.Type.INT,
+        "attempt": google.Type.INT,
+    }
     return google.NewEnv(
-        variables=dict.fromkeys(ROOTS, variable),
+        variables={root: types.get(root, google.Type.DYN) for root in roots},
         extensions=[ext_strings.ExtStrings(), ext_math.ExtMath(), ext_encoders.ExtEncoders()],
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+import re
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason
@@ -21,34 +22,77 @@ MAX_TEXT = 4 * 1024 * 1024
 """Characters of a text with its expressions filled in."""
 
 
+TASK_CONTENT = ("result", "structured", "text", "images", "audio", "resources", "links", "items", "failures")
+TASK_OUTCOME = ("phase", "succeeded", "failed", "skipped", "error", "attempts")
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What expressions can read: the parameters, and {"result": …} of each task that succeeded."""
+    variables: Mapping[str, Any]
 
-    params: Mapping[str, Any]
-    tasks: Mapping[str, Mapping[str, Any]]
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    task: str
+    key: str | None
+    tested: bool
 
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """Names that expressions use, in order, each once."""
-
     parameters: tuple[str, ...]
     tasks: tuple[str, ...]
+    uses: tuple[Use, ...] = ()
+    roots: tuple[str, ...] = ()
 
 
 class ExpressionFailed(Exception):
     """An expression has no value: it can't be read, or what it reads is not there. The message is for people."""
 
 
-def references(value: Any) -> References:
-    """The parameters and tasks that the expressions in `value` name. What can't be read names nothing."""
-    names: dict[str, set[str]] = {root: set() for root in cel.ROOTS}
+def _refs(programs) -> References:
+    params, tasks, uses = set(), set(), []
+    for program in programs:
+        tested = set(re.findall(r"has\(tasks\.(\w+)\.", program.text))
+        for path in program.tree.paths:
+            if path.root == "params" and path.keys:
+                params.add(str(path.keys[0]))
+            if path.root == "tasks" and path.keys:
+                tasks.add(str(path.keys[0]))
+                uses.append(
+                    Use(str(path.keys[0]), str(path.keys[1]) if len(path.keys) > 1 else None, path.keys[0] in tested)
+                )
+    return References(tuple(sorted(params)), tuple(sorted(tasks)), tuple(uses))
+
+
+def references(value: Any, roots=cel.ROOTS) -> References:
+    found = []
     for _, text in strings(value, ""):
-        for path in _paths(text):
-            if path.keys:
-                names[path.root].add(str(path.keys[0]))
-    return References(parameters=tuple(sorted(names["params"])), tasks=tuple(sorted(names["tasks"])))
+        try:
+            pieces = interpolation.parts(text)
+        except interpolation.Unclosed:
+            continue
+        for piece in pieces:
+            program = cel.compile(piece.text, roots) if isinstance(piece, interpolation.Code) else None
+            if isinstance(program, cel.Program):
+                found.append(program)
+    return _refs(found)
+
+
+def condition_references(text, roots=cel.ROOTS):
+    program = cel.compile(text, roots)
+    return _refs([program] if isinstance(program, cel.Program) else [])
+
+
+def test(text, scope):
+    value = compute(text, scope)
+    if not isinstance(value, bool):
+        raise ExpressionFailed(f"{text}: it is {plain.kind(value)}, and must be a boolean")
+    return value
+
+
+def compute(text, scope):
+    return _value(text, scope)
 
 
 def evaluate(value: Any, scope: Scope) -> Any:
@@ -58,8 +102,9 @@ def evaluate(value: Any, scope: Scope) -> Any:
     return replace(value, lambda text: _filled(text, scope))
 
 
-def check(value: Any, path: str, *, parameters: Collection[str], tasks: Collection[str]) -> tuple[Mistake, ...]:
-    """Everything that is wrong with the expressions in `value`, where there are these parameters and tasks."""
+def check(
+    value: Any, path: str, *, parameters: Collection[str], tasks: Collection[str], roots=cel.ROOTS
+) -> tuple[Mistake, ...]:
     if plain.too_deep(value):
         message = f"the value has more than {plain.MAX_DEPTH} levels of lists and objects; make it flatter"
         return (mistakes.a_mistake(path, TemplateReason.INVALID_EXPRESSION, message),)
@@ -67,17 +112,21 @@ def check(value: Any, path: str, *, parameters: Collection[str], tasks: Collecti
     return tuple(
         mistakes.a_mistake(where, TemplateReason.INVALID_EXPRESSION, message)
         for where, text in strings(value, path)
-        for message in _complaints(text, known)
+        for message in _complaints(text, known, roots)
     )
 
 
-def lone(text: str) -> cel.Program | None:
+def check_condition(text, path, *, parameters, tasks, roots=cel.ROOTS, type="bool"):
+    return check("${{" + text + "}}", path, parameters=parameters, tasks=tasks, roots=roots)
+
+
+def lone(text: str, roots=cel.ROOTS) -> cel.Program | None:
     """The program of a string that is one lone, sound expression."""
     try:
         code = interpolation.lone(interpolation.parts(text))
     except interpolation.Unclosed:
         return None
-    program = cel.compile(code.text) if code else None
+    program = cel.compile(code.text, roots) if code else None
     return program if isinstance(program, cel.Program) else None
 
 
@@ -123,7 +172,7 @@ def _paths(text: str) -> Iterator[celtree.Path]:
             yield from program.tree.paths
 
 
-def _complaints(text: str, known: Mapping[str, Collection[str]]) -> Iterator[str]:
+def _complaints(text: str, known: Mapping[str, Collection[str]], roots) -> Iterator[str]:
     try:
         pieces = interpolation.parts(text)
     except interpolation.Unclosed as error:
@@ -133,7 +182,7 @@ def _complaints(text: str, known: Mapping[str, Collection[str]]) -> Iterator[str
     for piece in pieces:
         if isinstance(piece, str):
             continue
-        program = cel.compile(piece.text)
+        program = cel.compile(piece.text, roots)
         if isinstance(program, cel.Program):
             for path in program.tree.paths:
                 yield from _unknown(path, known)
@@ -144,6 +193,8 @@ def _complaints(text: str, known: Mapping[str, Collection[str]]) -> Iterator[str
 
 
 def _unknown(path: celtree.Path, known: Mapping[str, Collection[str]]) -> Iterator[str]:
+    if path.root not in known:
+        return
     names = known[path.root]
     word = "parameter" if path.root == "params" else "task"
     if not path.keys:
@@ -152,7 +203,7 @@ def _unknown(path: celtree.Path, known: Mapping[str, Collection[str]]) -> Iterat
         name = str(path.keys[0])
         remedy = mistakes.suggestion(name, names) or f"; there are {mistakes.listing(names) or 'none'}"
         yield f'unknown {word} "{name}"{remedy}'
-    elif path.root == "tasks" and len(path.keys) > 1 and path.keys[1] not in TASK_KEYS:
+    elif path.root == "tasks" and len(path.keys) > 1 and path.keys[1] not in TASK_CONTENT + TASK_OUTCOME:
         key = str(path.keys[1])
         hint = mistakes.suggestion(key, TASK_KEYS) or "; write tasks.NAME.result and the key after that"
         yield f'{path}: a task has no "{key}"{hint}'
@@ -179,10 +230,10 @@ def _filled(text: str, scope: Scope) -> Any:
 
 
 def _value(text: str, scope: Scope) -> Any:
-    program = cel.compile(text)
+    program = cel.compile(text, tuple(scope.variables))
     if not isinstance(program, cel.Program):
         raise ExpressionFailed(f"{_shown(text)}: {program[0].message}")
-    bare = next((path for path in program.tree.paths if not path.keys), None)
+    bare = next((path for path in program.tree.paths if not path.keys and path.root in cel.ROOTS), None)
     if bare:
         raise ExpressionFailed(f'{_shown(text)}: "{bare}" must be followed by a name')
     if program.tree.whole:
@@ -197,23 +248,27 @@ def _value(text: str, scope: Scope) -> Any:
 
 def _data(program: cel.Program, scope: Scope) -> Mapping[str, Any]:
     """Only what the expression names: a large result costs time in CEL for being there."""
-    there: Mapping[str, Mapping[str, Any]] = {"params": scope.params, "tasks": scope.tasks}
-    data: dict[str, dict[str, Any]] = {root: {} for root in there}
+    data = {}
+    for root in {p.root for p in program.tree.paths}:
+        if root not in ("params", "tasks"):
+            data[root] = _plain(scope.variables[root], root)
     for path in program.tree.paths:
-        name = path.keys[0]
-        if name in there[path.root] and name not in data[path.root]:
-            value = _plain(there[path.root][str(name)], str(path))
-            if plain.holds_nul(value):  # the binding would cut the text off there, without a word
-                raise ExpressionFailed(f"{path}: the value has the character U+0000 in it, which CEL can't take")
-            data[path.root][str(name)] = value
+        if path.root in ("params", "tasks"):
+            there = scope.variables[path.root]
+            name = path.keys[0]
+            data.setdefault(path.root, {})
+            if name in there:
+                data[path.root][str(name)] = _plain(there[name], str(path))
+    for root in ("params", "tasks"):
+        data.setdefault(root, {})
     return data
 
 
 def _follow(path: celtree.Path, scope: Scope) -> Any:
-    value: Any = {"params": scope.params, "tasks": scope.tasks}[path.root]
+    value: Any = scope.variables[path.root]
     for depth, key in enumerate(path.keys):
         if not _holds(value, key):
-            raise _Absent(path, depth, value)
+            raise Absent(path, depth, value)
         value = value[key]
     return value
 
@@ -224,7 +279,7 @@ def _holds(value: Any, key: str | int) -> bool:
     return isinstance(value, list | tuple) and key < len(value)
 
 
-class _Absent(ExpressionFailed):
+class Absent(ExpressionFailed):
     """What a path leads to is not there."""
 
     def __init__(self, path: celtree.Path, depth: int, value: Any) -> None:
@@ -233,7 +288,7 @@ class _Absent(ExpressionFailed):
         holder = (
             "the result" if path.root == "tasks" and depth == 2 else str(celtree.Path(path.root, path.keys[:depth]))
         )
-        if depth == 0:
+        if depth == 0 and path.root in cel.ROOTS:
             word = "parameter" if path.root == "params" else "finished task"
             why = f"no such {word}; there are {mistakes.listing(value) or 'none'}"
         elif isinstance(value, Mapping):
@@ -243,6 +298,7 @@ class _Absent(ExpressionFailed):
         else:
             why = f"no such key; {holder} is {plain.kind(value)}"
         super().__init__(f"{here}: {why}")
+        self.task = str(path.keys[0]) if path.root == "tasks" else None
 
 
 def _explained(error: cel.Failed, program: cel.Program, scope: Scope) -> ExpressionFailed:
@@ -250,7 +306,7 @@ def _explained(error: cel.Failed, program: cel.Program, scope: Scope) -> Express
     for path in program.tree.paths if error.absent is not None else ():
         try:
             _follow(path, scope)
-        except _Absent as absent:
+        except Absent as absent:
             if error.absent in ("", str(absent.key)):
                 return absent
     return ExpressionFailed(f"{_shown(program.text)}: {error}")

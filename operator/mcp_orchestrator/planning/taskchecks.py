@@ -87,7 +87,9 @@ def _check_condition(task: Task, condition: str, names: Names, path: str) -> Ite
     elif not names.final and len(found.tasks) <= MAX_OUTCOMES and not _may_hold(condition, found.tasks, names):
         ending = [name for name in found.tasks if names.tasks[name].on_failure == OnFailure.FAIL]
         hint = f"; set onFailure: Continue on {' and '.join(ending)}" if ending else ""
-        yield _graph(path, f"it can never hold, since the run ends when a task fails{hint}" if ending else "it can never hold")
+        yield _graph(
+            path, f"it can never hold, since the run ends when a task fails{hint}" if ending else "it can never hold"
+        )
 
 
 def _faulty(condition: str, names: Names) -> bool:

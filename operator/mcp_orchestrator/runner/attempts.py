@@ -21,7 +21,7 @@ from mcp_orchestrator.planning.expressions import Scope
 from mcp_orchestrator.runner import values, wording
 from mcp_orchestrator.runner.board import Board
 from mcp_orchestrator.runner.calls import Call, CallFailed, ToolCaller
-from mcp_orchestrator.runner.gate import Gate, Interrupted, Slots
+from mcp_orchestrator.runner.gate import Closing, Gate, Interrupted, Slots
 from mcp_orchestrator.runner.records import UnitFailed, UnitSkipped
 from mcp_orchestrator.runner.results import Answer
 
@@ -69,7 +69,7 @@ class Attempts:
         record = self._board[unit]
         if record.phase == TaskPhase.RUNNING and not work.repeatable:
             raise UnitFailed(TaskError(class_=ErrorClass.RUNNER, message=LOST), TaskPhase.INDETERMINATE)
-        work.attempt = record.attempts
+        work.attempt, work.begun = record.attempts, record.phase == TaskPhase.RUNNING
         try:
             return await gate.run(self._repeat(work, gate, slots))
         except Interrupted as interrupted:
@@ -105,7 +105,7 @@ class Attempts:
         while True:
             async with slots:
                 if closing := gate.closing:
-                    raise UnitSkipped(closing.reason, closing.message)
+                    raise _not_made(work, closing)
                 await self._announce(work)
                 try:
                     return await self._once(work, end - loop.time())
@@ -150,6 +150,14 @@ class Attempts:
         if work.task.success_when is not None:
             _check_success(work.task.success_when, work.scope, answer)
         return answer
+
+
+def _not_made(work: _Work, closing: Closing) -> UnitSkipped | UnitFailed:
+    """The call of a lost pod, harmless as it may be, is not nothing."""
+    if not work.begun:
+        return UnitSkipped(closing.reason, closing.message)
+    message = f"the pod that made the call was lost, and it is not made again: {closing.message}"
+    return UnitFailed(TaskError(class_=ErrorClass.CANCELLED, message=wording.fit(message)))
 
 
 def _broken(work: _Work, error: Exception) -> UnitFailed:

@@ -14,21 +14,30 @@ from mcp_orchestrator.runner import wording
 class Call:
     """One call of a tool. Without `timeout_seconds`, the server's own time-out holds."""
 
-    task: str
+    unit: str
     server: str
     tool: str
     arguments: Mapping[str, Any]
-    timeout_seconds: float | None = None
+    timeout_seconds: float = 30
+    attempt: int = 1
 
 
 class CallFailed(Exception):
     """A call that gave no result. `str()` is fit for a status; `never_sent` if the tool surely never saw the call."""
 
-    def __init__(self, error_class: ErrorClass, message: str, *, never_sent: bool = False) -> None:
+    def __init__(
+        self,
+        error_class: ErrorClass,
+        message: str,
+        *,
+        never_sent: bool = False,
+        retry_after_seconds: float | None = None,
+    ) -> None:
         self.message = wording.fit(message) or "no reason was given"
         super().__init__(self.message)
         self.error_class = error_class
         self.never_sent = never_sent
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ToolCaller(Protocol):

@@ -55,7 +55,8 @@ async def spread(
         message = f"with these {len(found)} items the run would have more than {MAX_UNITS} tasks; do less in one run"
         raise UnitFailed(TaskError(class_=ErrorClass.EXPRESSION, message=f"forEach.items: {message}"))
     run = _Spread(task.for_each, unit, perform, board, Gate(gate), len(found))
-    waiting = iter(found)
+    # What was under way in a lost pod comes first: it is brought to its end, whatever becomes of the others.
+    waiting = iter(sorted(found, key=run.is_fresh))
     workers = min(task.for_each.max_parallel or width, len(found))
     async with asyncio.TaskGroup() as group:
         for _ in range(workers):
@@ -94,9 +95,7 @@ def of_item(scope: Scope, name: str, item: Item) -> Scope:
 class _Spread:
     """The items of one task while they run."""
 
-    def __init__(
-        self, for_each: ForEach, unit: str, perform: Perform, board: Board, gate: Gate, count: int
-    ) -> None:
+    def __init__(self, for_each: ForEach, unit: str, perform: Perform, board: Board, gate: Gate, count: int) -> None:
         self._for_each = for_each
         self._unit = unit
         self._perform = perform
@@ -107,15 +106,21 @@ class _Spread:
         self._failed: list[UnitRecord] = []
         self._skipped: UnitSkipped | None = None
 
+    def is_fresh(self, item: Item) -> bool:
+        """Whether nothing of the item was under way before."""
+        return self._board[item.unit].phase != TaskPhase.RUNNING
+
     async def work(self, waiting: Iterator[Item]) -> None:
         """Run one item after another, until there is none left or nothing new may start."""
         for item in waiting:
-            if self._gate.closing:
+            if self._gate.closing and self.is_fresh(item):
                 return
             try:
                 record = await self._perform(item, self._gate)
             except UnitSkipped as skipped:
                 self._skipped = self._skipped or skipped
+                return
+            if record.phase.failed and self._gate.interruption:
                 return
             self._records[item.key] = record
             if record.phase.failed:
@@ -156,7 +161,7 @@ class _Spread:
     def _cut_off(self) -> UnitFailed:
         closing = self._gate.closing
         why = closing.message if closing else "the run stopped"
-        message = f"{len(self._records)} of {self._count} items ended before {why}"
+        message = f"{why}; by then {len(self._records)} of {self._count} items had ended"
         interruption = self._gate.interruption
         error_class = interruption.error_class if interruption else ErrorClass.CANCELLED
         return UnitFailed(TaskError(class_=error_class, message=wording.fit(message)), interrupted=True)

@@ -20,6 +20,10 @@ def evaluate(workflow: WorkflowTemplateSpec, scope: expressions.Scope) -> dict[s
     for output in workflow.outputs:
         try:
             value = values.plain(expressions.evaluate(output.value, scope))
+        except expressions.Absent as error:
+            if error.task is not None and not scope.variables["tasks"].get(error.task, {}).get("succeeded"):
+                continue
+            raise OutputFailed(f'output "{output.name}" failed: {error}') from error
         except (expressions.ExpressionFailed, values.Unusable) as error:
             raise OutputFailed(f'output "{output.name}" failed: {error}') from error
         size = len(values.encode(value))

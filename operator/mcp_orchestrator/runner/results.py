@@ -96,3 +96,18 @@ def _complaint(result: CallToolResult) -> str:
     if not words and result.structured_content is not None:
         words = str(result.structured_content)
     return words or "the tool reported an error without a word"
+
+
+from dataclasses import dataclass  # stub
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    result: Any
+
+    @classmethod
+    def of(cls, value: Any) -> Answer:
+        return cls(value)
+
+    def content(self) -> dict[str, Any]:
+        return {"result": self.result, "text": self.result if isinstance(self.result, str) else None}

@@ -74,7 +74,8 @@ class Walk:
         if record.phase.final and record.phase != TaskPhase.SUCCEEDED:
             return self._ended(task, Done(record, {}))
         try:
-            if record.phase != TaskPhase.SUCCEEDED:
+            # What was under way in a lost pod is brought to its end, whatever has happened since.
+            if record.phase == TaskPhase.PENDING:
                 self._check(task)
         except UnitSkipped as skipped:
             return self._left_out(task, skipped)

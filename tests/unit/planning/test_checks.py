@@ -69,8 +69,8 @@ def test_a_sound_workflow_has_no_mistakes() -> None:
         ),
         pytest.param(
             a_spec(a_task("a", arguments={"x": {"y": ["${{ tasks.a.result }}"]}})),
-            'InvalidGraph spec.tasks[0].arguments.x.y[0]: the arguments of task "a" use its own result, which is not '
-            "there before it runs",
+            'InvalidGraph spec.tasks[0].arguments: arguments of task "a" uses the task itself, which has not ended '
+            "before it runs",
             id="a task that uses its own result",
         ),
         pytest.param(

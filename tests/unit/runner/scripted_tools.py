@@ -114,7 +114,9 @@ class Records:
     def words(self, name: str) -> str:
         """Why the unit failed or was skipped."""
         record = self.last(name)
-        return f"{record.error.class_}: {record.error.message}" if record.error else f"{record.reason}: {record.message}"
+        return (
+            f"{record.error.class_}: {record.error.message}" if record.error else f"{record.reason}: {record.message}"
+        )
 
     def recorded(self) -> dict[str, UnitRecord]:
         return {record.name: record for record in self.seen}

@@ -44,11 +44,16 @@ class Ledger:
     died: asyncio.Future[None]
     current: dict[str, UnitRecord] = field(default_factory=dict)
     writes: int = 0
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def update(self, record: UnitRecord) -> None:
         self.current[record.name] = record
 
     async def commit(self) -> None:
+        async with self.writing:
+            await self._write()
+
+    async def _write(self) -> None:
         self.writes += 1
         if self.writes == self.crash_at and not self.after_write:
             await self._die()
@@ -209,7 +214,7 @@ def test_a_run_goes_on_from_each_of_its_writes(after_write: bool) -> None:
         nested_task("d", "inner", depends_on=["b"]),
         outputs=[an_output("all", ["${{ tasks.c.result }}", "${{ tasks.d.result.o }}"])],
     )
-    seconds = dict.fromkeys("abcd", 1)
+    seconds = dict.fromkeys("abcd", 2)
     quiet, expected = live(workflow, {"inner": inner}, Server(seconds, frozenset(), frozenset()), {})
     assert quiet
     assert quiet.outcome == Outcome.SUCCEEDED

@@ -12,7 +12,7 @@ import orjson
 
 from mcp_orchestrator.api.workflowrun import Outcome, RunnerStatus, RunReason, TaskPhase, TaskStatus
 from mcp_orchestrator.runner import values, wording
-from mcp_orchestrator.runner.execute import Ending, TaskRecord
+from mcp_orchestrator.runner.records import Ending, UnitRecord as TaskRecord
 
 _ENDED = (TaskPhase.SUCCEEDED, TaskPhase.FAILED)
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskError, TaskPhase
+from mcp_orchestrator.api.workflowrun import Outcome, RunReason, SkipReason, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import Mistake, WorkflowTemplateSpec
 from mcp_orchestrator.runner import wording
-from mcp_orchestrator.runner.execute import Ending, Reporter, TaskRecord
+from mcp_orchestrator.runner.records import Ending, Reporter, UnitRecord
 
 
 def not_begun(workflow: WorkflowTemplateSpec, mistakes: Iterable[Mistake], report: Reporter) -> Ending:
     """The end of a run whose parameters do not fit its workflow; the operator admits none such."""
     message = wording.fit("; ".join(map(str, mistakes)))
-    for task in workflow.tasks:
-        error = TaskError(class_=ErrorClass.CANCELLED, message=message)
-        report.update(TaskRecord(task.name, TaskPhase.SKIPPED, error=error))
+    for task in (*workflow.tasks, *workflow.finally_):
+        report.update(UnitRecord(task.name, TaskPhase.SKIPPED, reason=SkipReason.RUN_FAILED, message=message))
     return Ending(Outcome.FAILED, RunReason.INVALID_PARAMETER, message)

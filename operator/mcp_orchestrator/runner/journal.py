@@ -1,4 +1,4 @@
-"""The runner's log: one line when a task starts and one when it ends. Stands between `execute` and the Report."""
+"""The runner's log: one line when a unit starts and one when it ends. Stands between the engine and the Report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from mcp_orchestrator.api.workflowrun import TaskPhase, WorkflowRun
-from mcp_orchestrator.runner.execute import Ending, Reporter, TaskRecord
+from mcp_orchestrator.runner.records import Ending, Reporter, UnitRecord
 
 log = logging.getLogger(__name__)
 
@@ -22,22 +22,36 @@ class Journal:
             "object_name": run.metadata.name,
             "uid": run.metadata.uid,
         }
+        self._told: dict[str, TaskPhase] = {}
         parts = (run.status.traceparent or traceparent).split("-")
         if len(parts) == 4:
             self._fields["trace_id"] = parts[1]
 
-    def update(self, record: TaskRecord) -> None:
-        """Log a task's change and pass it on."""
+    def update(self, record: UnitRecord) -> None:
+        """Log a unit's change of phase, and pass the record on."""
+        if self._told.get(record.name) != record.phase:
+            self._told[record.name] = record.phase
+            self._log(record)
+        self._report.update(record)
+
+    async def commit(self) -> None:
+        """Pass it on."""
+        await self._report.commit()
+
+    def _log(self, record: UnitRecord) -> None:
         fields = {**self._fields, "task": record.name}
         if record.duration_milliseconds is not None:
             fields["duration_milliseconds"] = record.duration_milliseconds
+        if record.attempts > 1:
+            fields["attempts"] = record.attempts
         if record.error:
             fields["error_class"] = str(record.error.class_)
-        level = logging.WARNING if record.phase == TaskPhase.FAILED else logging.INFO
+        if record.reason:
+            fields["reason"] = record.reason
+        level = logging.WARNING if record.phase.failed else logging.INFO
         log.log(level, "task %s", record.phase.lower(), extra=fields)
         if record.error:
             log.debug("task %s: %s", record.phase.lower(), record.error.message, extra=fields)
-        self._report.update(record)
 
     def close(self, ending: Ending) -> None:
         """Log the run's end."""

@@ -172,7 +172,7 @@ class _Walk:
         return await self._caller.call(Call(task.name, task.server, task.tool, arguments, task.timeout_seconds))
 
     def _scope(self) -> expressions.Scope:
-        return expressions.Scope(params=self._params, tasks=self._results)
+        return expressions.Scope({"params": self._params, "tasks": self._results})
 
     def _collect(self) -> None:
         """Record the tasks that have ended, in the workflow's order so that the same run always tells the same."""

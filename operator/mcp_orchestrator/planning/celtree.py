@@ -7,9 +7,10 @@ as short as a tokenizer of CEL, and always right about strings, comments, macros
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from mcp_orchestrator.planning.paths import Path
 
 Message = Mapping[int, list[int | bytes]]
 """A protobuf message: field number to values, messages and strings as bytes."""
@@ -17,25 +18,7 @@ Message = Mapping[int, list[int | bytes]]
 _CHECKED, _TREE = 2, 4  # google.protobuf.Any.value, CheckedExpr.expr
 _CONSTANT, _IDENTIFIER, _SELECT, _CALL, _LIST, _STRUCT, _COMPREHENSION = range(3, 10)  # the kinds of Expr
 _INT, _STRING = 3, 6  # of Constant
-_IDENTIFIER_OF_FIELD = re.compile(r"[A-Za-z_]\w*")
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """A variable and the constant keys that follow it: tasks.now.result.items[0]."""
-
-    root: str
-    keys: tuple[str | int, ...]
-
-    def __str__(self) -> str:
-        return self.root + "".join(
-            f".{key}"
-            if isinstance(key, str) and _IDENTIFIER_OF_FIELD.fullmatch(key)
-            else f'["{key}"]'
-            if isinstance(key, str)
-            else f"[{key}]"
-            for key in self.keys
-        )
+_KEY, _OPTIONAL_FIELD, _OPTIONAL_KEY = "_[_]", "_?._", "_[?_]"  # functions: a[b], a.?b, a[?b]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +31,18 @@ class Tree:
     """The path that the expression consists of, if it is nothing but one."""
 
 
-def read(serialized: bytes) -> Tree:
-    """The tree of a serialized expression."""
+def read(serialized: bytes, roots: Collection[str]) -> Tree:
+    """The tree of a serialized expression. Names that are no roots are those of types: `type(1) == int`."""
     expression = _inner(_message(_bytes(_message(serialized), _CHECKED)), _TREE)
-    if whole := _path(expression, frozenset()):
-        return Tree(paths=(whole,), whole=whole)
-    return Tree(paths=tuple(dict.fromkeys(_paths(expression, frozenset()))), whole=None)
+    nothing: frozenset[str] = frozenset()
+    paths = tuple(dict.fromkeys(path for path in _paths(expression, nothing) if path.root in roots))
+    plain = paths[:1] == (_path(expression, nothing),) and paths[0].guarded is None
+    return Tree(paths=paths, whole=paths[0] if plain else None)
 
 
 def _paths(expression: Message, bound: frozenset[str]) -> Iterator[Path]:
     """Paths in the order of the text; `bound` are the variables of macros around the expression."""
-    path = _path(expression, bound) or _tested(expression, bound)
-    if path:
+    if path := _path(expression, bound):
         yield path
         return
     for child, names in _children(expression):
@@ -72,27 +55,32 @@ def _path(expression: Message, bound: frozenset[str]) -> Path | None:
         return None if name in bound or name.startswith("@") else Path(name.removeprefix("."), ())
     if _SELECT in expression:
         select = _inner(expression, _SELECT)
-        if 3 in select:  # has(…)
-            return None
-        return _longer(_path(_inner(select, 1), bound), _text(select, 2))
+        path = _longer(_path(_inner(select, 1), bound), _text(select, 2))
+        return _guarded(path, asked=True) if 3 in select else path  # has(…)
     if _CALL in expression:
-        call = _inner(expression, _CALL)
-        if _text(call, 2) == "_[_]" and len(call[3]) == 2:
-            operand, key = (_message(argument) for argument in call[3] if isinstance(argument, bytes))
-            return _longer(_path(operand, bound), _key(key))
+        return _called(_inner(expression, _CALL), bound)
     return None
 
 
-def _tested(expression: Message, bound: frozenset[str]) -> Path | None:
-    """The path in has(path): it is read, but the expression's value is another."""
-    if _SELECT not in expression:
+def _called(call: Message, bound: frozenset[str]) -> Path | None:
+    function = _text(call, 2)
+    if function not in (_KEY, _OPTIONAL_FIELD, _OPTIONAL_KEY) or len(call[3]) != 2:
         return None
-    select = _inner(expression, _SELECT)
-    return _longer(_path(_inner(select, 1), bound), _text(select, 2)) if 3 in select else None
+    operand, key = (_message(argument) for argument in call[3])
+    path = _longer(_path(operand, bound), _key(key))
+    return path if function == _KEY else _guarded(path)
 
 
 def _longer(path: Path | None, key: str | int | None) -> Path | None:
-    return None if path is None or key is None else Path(path.root, (*path.keys, key))
+    # has(…) is no path that goes on: its value is a boolean.
+    return None if path is None or key is None or path.asked else replace(path, keys=(*path.keys, key))
+
+
+def _guarded(path: Path | None, *, asked: bool = False) -> Path | None:
+    if path is None:
+        return None
+    last = len(path.keys) - 1
+    return replace(path, guarded=last if path.guarded is None else path.guarded, asked=asked)
 
 
 def _key(expression: Message) -> str | int | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from mcp_orchestrator.api.workflowrun import TaskPhase
 from mcp_orchestrator.api.workflowtemplate import Task
 from mcp_orchestrator.planning import expressions, scopes
-from mcp_orchestrator.planning.expressions import References, Use
+from mcp_orchestrator.planning.expressions import References
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +103,8 @@ def _named(task: Task, *, final: bool) -> tuple[set[str], set[str]]:
         if field.startswith("dependsOn"):
             released.update(found.tasks)
         else:
-            used.update(use.task for use in found.uses if _needs_success(use))
+            used.update(use.task for use in found.uses if use.needs_success)
     return waits, named | (used - released)
-
-
-def _needs_success(use: Use) -> bool:
-    return not use.tested and (use.key is None or use.key in expressions.TASK_CONTENT)
 
 
 def _stuck(graph: Graph) -> set[str]:

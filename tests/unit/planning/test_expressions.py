@@ -10,19 +10,25 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mcp_orchestrator.planning import cel, expressions
+from mcp_orchestrator.planning import cel, celfaults, expressions
 from mcp_orchestrator.planning.expressions import ExpressionFailed, References, Scope
 
 NOW = {"timezone": "UTC", "datetime": "2026-01-02T03:04:05+00:00", "items": [1, {"a": None}], "size": 2.0}
-SCOPE = Scope(
-    params={"topic": "cats", "depth": 3, "tricky": "${{ params.depth }}", "huge": 2**70, "not_a_number": float("nan")},
-    tasks={
-        "now": {"result": NOW},
-        "my-task": {"result": "words"},
-        "bad": {"result": {"text": "\ud800", "ok": 1}},
-        "nul": {"result": "a\0b"},
-    },
-)
+PARAMS = {
+    "topic": "cats",
+    "depth": 3,
+    "tricky": "${{ params.depth }}",
+    "huge": 2**70,
+    "not_a_number": float("nan"),
+}
+TASKS = {
+    "now": {"result": NOW},
+    "my-task": {"result": "words"},
+    "bad": {"result": {"text": "\ud800", "ok": 1}},
+    "nul": {"result": "a\0b"},
+    "lost": {"phase": "Failed", "failed": True, "error": {"class": "Tool", "message": "no"}},
+}
+SCOPE = Scope({"params": PARAMS, "tasks": TASKS})
 
 # cel-cpp takes text that Unicode allows only, and no U+0000.
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -121,7 +127,7 @@ def test_an_object_that_is_passed_on_keeps_the_order_of_its_keys() -> None:
             id="an item behind the end",
         ),
         pytest.param("params.dept", "params.dept: no such parameter; there are", id="a parameter that is not there"),
-        pytest.param("tasks.later.result", "tasks.later: no such finished task; there are", id="a task without result"),
+        pytest.param("tasks.later.result", "tasks.later: no such task; there are", id="a task without result"),
         pytest.param("1 / 0", "1 / 0: divide by zero", id="arithmetic"),
         pytest.param("params.topic + 1", 'params.topic + 1: "+" does not take (string, int)', id="types"),
         pytest.param("1.0 / 0.0", "1.0 / 0.0: the value is inf, which JSON has no form for", id="infinity"),
@@ -137,9 +143,11 @@ def test_an_object_that_is_passed_on_keeps_the_order_of_its_keys() -> None:
             "tasks.nul.result: the value has the character U+0000 in it, which CEL can't take",
             id="a character at which CEL would cut",
         ),
-        pytest.param("params", 'params: "params" must be followed by a name', id="all parameters at once"),
+        pytest.param(
+            "params", 'params: "params" must be followed by the name of a parameter', id="all parameters at once"
+        ),
         pytest.param("parms.x", 'parms.x: "parms" is unknown; did you mean "params"?', id="an unknown name"),
-        pytest.param("", ": there is nothing between ${{ and }}", id="nothing"),
+        pytest.param("", "${{ }}: the expression is empty", id="nothing"),
     ],
 )
 def test_a_failure_names_the_expression_and_what_there_is_instead(text: str, message: str) -> None:
@@ -149,7 +157,12 @@ def test_a_failure_names_the_expression_and_what_there_is_instead(text: str, mes
 
 
 def test_what_an_expression_does_is_bounded() -> None:
-    many = Scope(params={"many": list(range(cel.MAX_STEPS + 1)), "long": "x" * (expressions.MAX_TEXT // 2)}, tasks={})
+    many = Scope(
+        {
+            "params": {"many": list(range(celfaults.MAX_STEPS + 1)), "long": "x" * (expressions.MAX_TEXT // 2)},
+            "tasks": {},
+        }
+    )
     with pytest.raises(ExpressionFailed, match="more than 10000 items"):
         expressions.evaluate("${{ params.many.map(x, x) }}", many)
     with pytest.raises(ExpressionFailed, match=f"{cel.MAX_EXPRESSION} is the most"):
@@ -162,7 +175,7 @@ def test_values_nested_too_deeply_are_refused_before_they_overflow_a_stack() -> 
     deep: Any = "x"
     for _ in range(20_000):
         deep = [deep]
-    scope = Scope(params={"deep": deep}, tasks={})
+    scope = Scope({"params": {"deep": deep}, "tasks": {}})
     for value in (deep, "${{ params.deep }}", "${{ size(params.deep) }}"):
         with pytest.raises(ExpressionFailed, match="more than 100 levels"):
             expressions.evaluate(value, scope)
@@ -193,7 +206,8 @@ def test_values_nested_too_deeply_are_refused_before_they_overflow_a_stack() -> 
 def test_references_are_the_names_that_are_really_read(
     value: Any, expected: tuple[tuple[str, ...], tuple[str, ...]]
 ) -> None:
-    assert expressions.references(value) == References(*expected)
+    found = expressions.references(value)
+    assert (found.parameters, found.tasks) == expected
 
 
 @pytest.mark.parametrize(
@@ -262,7 +276,7 @@ def test_mistakes_are_found_before_the_run_and_say_what_to_write(value: Any, exp
 @example("$$${{")
 def test_literal_text_comes_out_as_it_went_in_once_escaped(text: str) -> None:
     escaped = text.replace("${{", "$${{")
-    assert expressions.evaluate(escaped, Scope(params={}, tasks={})) == text
+    assert expressions.evaluate(escaped, Scope({"params": {}, "tasks": {}})) == text
     assert expressions.check(escaped, "spec", parameters=(), tasks=()) == ()
 
 
@@ -275,7 +289,7 @@ fragments = st.sampled_from([*FRAGMENTS.split(), "\n"]) | st.text(max_size=3)
 
 @given(st.lists(fragments, max_size=14).map(" ".join), json_values)
 def test_nothing_but_expression_failed_ever_comes_out_of_a_strange_expression(text: str, value: Any) -> None:
-    scope = Scope(params={"topic": value}, tasks={"now": {"result": value}})
+    scope = Scope({"params": {"topic": value}, "tasks": {"now": {"result": value}}})
     for template in (f"${{{{ {text} }}}}", f"x ${{{{ {text} }}}} y", text):
         expressions.references(template)
         expressions.check(template, "spec", parameters=["topic"], tasks=["now"])
@@ -287,7 +301,7 @@ def test_nothing_but_expression_failed_ever_comes_out_of_a_strange_expression(te
 @settings(deadline=None)
 @given(json_values)
 def test_a_value_is_the_same_whether_followed_by_us_or_evaluated_by_cel(value: Any) -> None:
-    scope = Scope(params={"x": value}, tasks={})
+    scope = Scope({"params": {"x": value}, "tasks": {}})
     expected = json.dumps(value, sort_keys=True)
     assert json.dumps(expressions.evaluate("${{ params.x }}", scope), sort_keys=True) == expected
     assert json.dumps(expressions.evaluate("${{ [params.x][0] }}", scope), sort_keys=True) == expected
@@ -296,7 +310,7 @@ def test_a_value_is_the_same_whether_followed_by_us_or_evaluated_by_cel(value: A
 @settings(deadline=None)
 @given(json_values, st.lists(st.sampled_from(["a", "b", "é", "_", 0, 1]), max_size=3))
 def test_a_path_leads_to_the_same_value_or_failure_as_in_cel(value: Any, keys: list[str | int]) -> None:
-    scope = Scope(params={"x": value}, tasks={})
+    scope = Scope({"params": {"x": value}, "tasks": {}})
     path = "params.x" + "".join(f"[{json.dumps(key, ensure_ascii=False)}]" for key in keys)
 
     def outcome(text: str) -> Any:

@@ -1,0 +1,96 @@
+"""Paths: a variable and the constant keys that follow it. Read from texts and trees, followed in values.
+
+Called by planning.cel, planning.celtree and planning.scope.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_STEP = re.compile(
+    r"""
+      \.(?P<field>[A-Za-z_][A-Za-z0-9_]*)
+    | \[(?P<index>0|[1-9][0-9]{0,17})\]
+    | \[(?P<quote>["'])(?P<key>[^"'\\\x00-\x1f\x7f\ud800-\udfff]*)(?P=quote)\]
+    """,
+    re.VERBOSE,
+)
+_KEYWORDS = frozenset(
+    ("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
+     "namespace", "null", "package", "return", "true", "var", "void", "while")
+)  # fmt: skip
+"""Words that can't stand as a name in CEL, or not in every place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A variable and the constant keys that follow it: tasks.now.result.items[0]."""
+
+    root: str
+    keys: tuple[str | int, ...]
+    guarded: int | None = None
+    """The first of the keys that may be absent without a failure, by has() or the `?` of optional values."""
+    asked: bool = False
+    """Whether it stands in has(): only its being there matters."""
+
+    def __str__(self) -> str:
+        return self.root + "".join(
+            f".{key}"
+            if isinstance(key, str) and _IDENTIFIER.fullmatch(key)
+            else f'["{key}"]'
+            if isinstance(key, str)
+            else f"[{key}]"
+            for key in self.keys
+        )
+
+    def tests(self, depth: int) -> bool:
+        """Whether the expression copes with the absence of the key at `depth`."""
+        return self.guarded is not None and self.guarded <= depth
+
+
+class Missing(LookupError):
+    """What a path leads to is not there."""
+
+    def __init__(self, path: Path, depth: int, holder: Any) -> None:
+        super().__init__(str(path))
+        self.path = path
+        self.depth = depth
+        """Which of its keys is not there."""
+        self.holder = holder
+        """The value that has no such key."""
+
+
+def parse(text: str) -> Path | None:
+    """The path that an expression consists of, where that is plain to see without the grammar of CEL."""
+    start = _IDENTIFIER.match(text)
+    if start is None or start.group() in _KEYWORDS:
+        return None
+    keys: list[str | int] = []
+    position = start.end()
+    while position < len(text):
+        step = _STEP.match(text, position)
+        if step is None or step["field"] in _KEYWORDS:
+            return None
+        keys.append(int(step["index"]) if step["index"] else step["field"] or step["key"])
+        position = step.end()
+    return Path(start.group(), tuple(keys))
+
+
+def follow(path: Path, variables: Mapping[str, Any]) -> Any:
+    """The value that the path leads to. Raises Missing."""
+    value: Any = variables[path.root]
+    for depth, key in enumerate(path.keys):
+        if not _holds(value, key):
+            raise Missing(path, depth, value)
+        value = value[key]
+    return value
+
+
+def _holds(value: Any, key: str | int) -> bool:
+    if isinstance(key, str):
+        return isinstance(value, Mapping) and key in value
+    return isinstance(value, list | tuple) and key < len(value)

@@ -74,9 +74,7 @@ async def once(shape: Shape) -> float:
     params = {"go": True, "items": [{"n": n} for n in range(1000)]}
     report = new_report(shape)
     begun = time.process_time()
-    ending = await execute.execute(
-        shape.workflow, params, Surroundings(SERVERS), Tools(), report, timeout_seconds=600
-    )
+    ending = await execute.execute(shape.workflow, params, Surroundings(SERVERS), Tools(), report, timeout_seconds=600)
     report.fields()
     spent = time.process_time() - begun
     if ending.outcome != Outcome.SUCCEEDED:

@@ -45,6 +45,7 @@ COMMON: Json = {
     "replicas": 1,
     "protocol": "Auto",
     "timeoutSeconds": 30,
+    "retry": {"attempts": 3, "backoffSeconds": 1, "maxBackoffSeconds": 30},
     "healthCheck": {"intervalSeconds": 60, "timeoutSeconds": 10},
     "serviceAccountName": "default",
     "imagePullSecrets": [{"name": "registry"}],
@@ -62,19 +63,63 @@ PROCESS: Json = {
         {"name": "secret", "mountPath": "/secret", "secret": {"name": "keys"}},
     ],
 }
+NESTED: Json = {"name": "nested", "template": {"name": "other"}, "parameters": {"deep": {"er": [None]}}}
 WORKFLOW: Json = {
     "description": "tells the time",
     "timeoutSeconds": 60,
     "maxParallelTasks": 2,
     "parameters": [
-        {"name": "zone", "description": "where", "schema": {"type": "string"}, "default": "UTC"},
+        {
+            "name": "zone",
+            "description": "where",
+            "schema": {"type": "string"},
+            "default": "UTC",
+            "sensitive": False,
+        },
         {"name": "nothing", "default": None},
     ],
     "tasks": [
         a_task("now", arguments={"timezone": "${{ params.zone }}", "deep": {"er": [1, None]}}, timeoutSeconds=5),
-        a_task("again", dependsOn=["now"]),
+        {
+            **a_task("again", dependsOn=["now", "tasks.now.succeeded"], arguments={"timezone": "${{ item }}"}),
+            "when": "params.zone != ''",
+            "forEach": {
+                "items": ["${{ params.zone }}"],
+                "as": "item",
+                "key": "item",
+                "maxParallel": 2,
+                "maxFailures": 1,
+            },
+            "deadlineSeconds": 60,
+            "retry": {
+                "attempts": 3,
+                "backoffSeconds": 1,
+                "maxBackoffSeconds": 30,
+                "on": ["Tool"],
+                "when": "attempt < 3",
+            },
+            "idempotent": True,
+            "successWhen": "!has(result.error)",
+            "onFailure": "Continue",
+        },
+        NESTED,
     ],
-    "outputs": [{"name": "time", "value": {"at": "${{ tasks.now.result.datetime }}"}}],
+    "finally": [
+        {
+            **a_task("tell", dependsOn=["now"]),
+            "when": "run.failed",
+            "forEach": {"items": [1], "as": "n", "key": "string(n)", "maxParallel": 1, "maxFailures": 0},
+            "timeoutSeconds": 5,
+            "deadlineSeconds": 9,
+            "retry": {"attempts": 2, "backoffSeconds": 0, "maxBackoffSeconds": 0, "on": ["Busy"], "when": "true"},
+            "idempotent": False,
+            "successWhen": "true",
+            "onFailure": "Fail",
+        },
+        {**NESTED, "name": "last"},
+    ],
+    "finallyTimeoutSeconds": 60,
+    "outputs": [{"name": "time", "value": {"at": "${{ tasks.now.result.datetime }}"}, "sensitive": False}],
     "pod": PLACEMENT,
 }
 WHOLE: dict[str, Json] = {
@@ -98,7 +143,15 @@ WHOLE: dict[str, Json] = {
     ),
     "template": a_template("template", **WORKFLOW),
     "run": a_run(
-        "run", templateRef={"name": "template"}, parameters={"zone": "UTC", "deep": {"er": [None]}}, timeoutSeconds=9
+        "run",
+        templateRef={"name": "template"},
+        parameters={"zone": "UTC", "deep": {"er": [None]}},
+        parametersFrom=[
+            {"name": "key", "secretKeyRef": {"name": "keys", "key": "api"}},
+            {"name": "topic", "configMapKeyRef": {"name": "settings", "key": "topic"}},
+        ],
+        timeoutSeconds=9,
+        resumeFrom="another",
     ),
     "inline-run": a_run("inline-run", template=WORKFLOW),
 }
@@ -120,7 +173,7 @@ def walk(schema: Json, value: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Js
             found = schema.get("properties", {}).get(name) or schema.get("additionalProperties")
             if found:
                 yield from walk(found, below, (*path, name))
-    if isinstance(value, list):
+    if isinstance(value, list) and "items" in schema:
         for number, below in enumerate(value):
             yield from walk(schema["items"], below, (*path, number))
 
@@ -262,6 +315,14 @@ BROKEN_RULES = [
     ("metadata.name becomes a DNS name", SERVER | {"metadata": {"name": "a" * 51}}),
     ("dependsOn must name other tasks", replaced(WHOLE["template"], ("spec", "tasks", 1, "dependsOn"), ["nobody"])),
     ("dependsOn must name other tasks", replaced(WHOLE["template"], ("spec", "tasks", 1, "dependsOn"), ["again"])),
+    ("needs either server and tool, or template", replaced(WHOLE["template"], ("spec", "tasks", 0), {"name": "now"})),
+    (
+        "needs either server and tool, or template",
+        replaced(WHOLE["template"], ("spec", "tasks", 0, "template"), {"name": "other"}),
+    ),
+    ("go with a tool, parameters with a", replaced(WHOLE["template"], ("spec", "tasks", 0, "parameters"), {"a": 1})),
+    ("go with a tool, parameters with a", replaced(WHOLE["template"], ("spec", "tasks", 2, "idempotent"), True)),
+    ("exactly one of secretKeyRef and configMapKeyRef", replaced(RUN, ("spec", "parametersFrom", 0), {"name": "a"})),
     ("set exactly one of templateRef and template", replaced(RUN, ("spec", "template"), WORKFLOW)),
     ("set exactly one of templateRef and template", a_run("neither", timeoutSeconds=5)),
 ]
@@ -296,7 +357,9 @@ async def test_characters_that_yaml_refuses_can_be_applied_and_come_back(
 
 
 @pytest.mark.parametrize(
-    "change", [{"parameters": {"zone": "CET"}}, {"timeoutSeconds": 10}, {"templateRef": {"name": "other"}}], ids=str
+    "change",
+    [{"parameters": {"zone": "CET"}}, {"timeoutSeconds": 10}, {"templateRef": {"name": "other"}}, {"resumeFrom": "x"}],
+    ids=str,
 )
 async def test_the_spec_of_a_run_can_not_be_changed(client: Client, shared: str, change: Json) -> None:
     made = await create(client, shared, RUN | {"metadata": {"name": f"r{uuid.uuid4().hex[:8]}"}})

@@ -26,6 +26,7 @@ from mcp_orchestrator.api.errorclass import RETRYABLE, ErrorClass
 from mcp_orchestrator.api.pods import Label, Resources, Toleration
 
 Description = Annotated[str, StringConstraints(max_length=2048)]
+Dependency = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 MAX_TASKS = 100
 MAX_FINALLY = 20
 MAX_UNITS = 1000
@@ -156,7 +157,7 @@ class Task(Model):
         max_length=64,
         json_schema_extra=preserved(),
     )
-    depends_on: tuple[Expression, ...] = Field(
+    depends_on: tuple[Dependency, ...] = Field(
         (),
         description="What must hold before the task starts, besides the results that its expressions use: the name of "
         "a task that must succeed, or a CEL expression over how tasks ended, such as "
@@ -224,8 +225,8 @@ class RunnerPod(Model):
     tolerations: tuple[Toleration, ...] = Field((), description="Node taints that the pod tolerates.", max_length=32)
 
 
-def _tasks() -> JsonDict:
-    """Schema extras of a list of tasks."""
+def _tasks(*rules: JsonDict) -> JsonDict:
+    """Schema extras of a list of tasks, with further rules."""
     return {
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["name"],
@@ -240,6 +241,7 @@ def _tasks() -> JsonDict:
                 "has(t.idempotent), has(t.successWhen)].all(x, !x))",
                 "message": "arguments, retry, idempotent and successWhen go with a tool, parameters with a template",
             },
+            *rules,
         ],
     }
 
@@ -264,7 +266,13 @@ class WorkflowTemplateSpec(Model):
         description="The tasks. Each starts as soon as what it depends on has ended.",
         min_length=1,
         max_length=MAX_TASKS,
-        json_schema_extra=_tasks(),
+        json_schema_extra=_tasks(
+            {
+                "rule": "self.all(t, !has(t.dependsOn) || t.dependsOn.all(d, !d.matches('^[-_a-zA-Z0-9]+$') || "
+                "(d != t.name && self.exists(other, other.name == d))))",
+                "message": "dependsOn must name other tasks of this workflow",
+            }
+        ),
     )
     finally_: tuple[Task, ...] = Field(
         (),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+MAX_KEPT = 4096
+"""Characters of a text whose pieces are remembered: checks, graph and runs ask for them again and again."""
 
 _OPENING = re.compile(r"\$?\$\{\{")
 _TOKEN = re.compile(
@@ -41,7 +45,7 @@ class Unclosed(ValueError):
 
 def parts(text: str) -> tuple[str | Code, ...]:
     """The text cut into literal pieces and expressions, no piece empty. Raises Unclosed."""
-    return tuple(part for part in _parts(text) if part != "")
+    return _cut(text) if len(text) <= MAX_KEPT else _cut.__wrapped__(text)
 
 
 def lone(pieces: tuple[str | Code, ...]) -> Code | None:
@@ -55,6 +59,11 @@ def place(text: str, offset: int) -> str:
     """Words for people: `character 5`, with the line where there are several."""
     line, column = text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1
     return f"character {column}" if "\n" not in text.rstrip("\n") else f"line {line}, character {column}"
+
+
+@functools.lru_cache(maxsize=4096)
+def _cut(text: str) -> tuple[str | Code, ...]:
+    return tuple(part for part in _parts(text) if part != "")
 
 
 def _parts(text: str) -> Iterator[str | Code]:

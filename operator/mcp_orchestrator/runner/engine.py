@@ -186,6 +186,11 @@ def _failure(walk: Walk, gate: Gate) -> Result | None:
         ending = Ending(Outcome.FAILED, stopped.reason, wording.fit(stopped.message))
         error = TaskError(class_=stopped.error_class, message=wording.fit(stopped.message))
         return Result(ending, UnitFailed(error, interrupted=True))
+    if walk.halted:
+        # Another task of the run failed, outside of this workflow.
+        ending = Ending(Outcome.FAILED, RunReason.TASK_FAILED, wording.fit(walk.halted))
+        error = TaskError(class_=ErrorClass.CANCELLED, message=wording.fit(walk.halted))
+        return Result(ending, UnitFailed(error, interrupted=True))
     return None
 
 

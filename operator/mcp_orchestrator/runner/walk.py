@@ -58,6 +58,8 @@ class Walk:
         self._group = asyncio.TaskGroup()
         self.failure: UnitRecord | None = None
         """The first failure that counts: not one that was allowed, and not one that an interruption brought about."""
+        self.halted = ""
+        """Why tasks were not started although they could have been; empty if there were none."""
         self.cut = False
         """Whether tasks were left as they are, for another pod."""
 
@@ -114,9 +116,11 @@ class Walk:
             raise UnitFailed(TaskError(class_=ErrorClass.EXPRESSION, message=message)) from error
 
     def _left_out(self, task: Task, skipped: UnitSkipped) -> None:
-        if self._board.stopping and skipped.reason in (SkipReason.RUN_STOPPED, SkipReason.RUN_FAILED):
-            self.cut = True
-            return
+        if skipped.reason in (SkipReason.RUN_STOPPED, SkipReason.RUN_FAILED):
+            self.halted = self.halted or skipped.message
+            if self._board.stopping:
+                self.cut = True
+                return
         self._ended(task, Done(self._board.skip(self._prefix + task.name, skipped), {}))
 
     def _ended(self, task: Task, done: Done) -> None:

@@ -259,6 +259,21 @@ def test_a_nested_workflow_that_fails_fails_its_task_with_the_inner_reason() -> 
     assert ending.outcome == Outcome.SUCCEEDED
 
 
+def test_a_nested_workflow_stops_with_the_run_and_still_cleans_up() -> None:
+    inner = a_spec(
+        a_task("a"), a_task("b", depends_on=["a"]), finally_=(a_task("c"),), outputs=[an_output("x", "${{ 1 }}")]
+    )
+    workflow = a_spec(nested_task("sub", "w"), a_task("bad"))
+    tools = ScriptedTools({"sub/a": after(5, 1), "bad": failing(1)})
+    ending, records = run(workflow, tools, nested={"w": inner})
+    assert records.last_phases() == {
+        "sub": "Failed", "sub/a": "Succeeded", "sub/b": "Skipped", "sub/c": "Succeeded", "bad": "Failed"
+    }  # fmt: skip
+    assert records.words("sub") == 'Cancelled: the run stopped after task "bad" failed'
+    assert ending
+    assert ending.message == 'task "bad" failed: Tool: no'
+
+
 def test_a_workflow_may_run_for_each_item() -> None:
     inner = a_spec(
         a_task("read", arguments={"f": "${{ params.file }}"}),

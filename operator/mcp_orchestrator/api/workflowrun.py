@@ -318,7 +318,7 @@ class Diagnosis(Model):
 
 
 class WorkflowRunStatus(Model):
-    """What was observed. Runner, tasks, progress, outputs and outputsSecret are the runner's, all else the operator's."""
+    """What was observed. The runner writes runner, tasks, progress, outputs and outputsSecret; the operator all else."""
 
     observed_generation: int = Field(-1, description="The metadata.generation that this status was computed from.")
     phase: RunPhase | None = Field(None, description="Pending, Queued, Running, Succeeded or Failed.")

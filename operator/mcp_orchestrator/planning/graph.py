@@ -97,7 +97,9 @@ def references(task: Task, *, final: bool = False) -> Mapping[str, References]:
 def _named(task: Task, *, final: bool) -> tuple[set[str], set[str]]:
     """The tasks that a task waits for, and those whose success it needs."""
     named = {dependency for dependency in task.depends_on if scopes.is_name(dependency)}
-    waits, used, released = set(named), set(), set()
+    waits: set[str] = set(named)
+    used: set[str] = set()
+    released: set[str] = set()
     for field, found in references(task, final=final).items():
         waits.update(found.tasks)
         if field.startswith("dependsOn"):

@@ -1,7 +1,9 @@
 """stub"""
 
 from __future__ import annotations
+
 from dataclasses import dataclass
+
 from mcp_orchestrator.api.errorclass import ErrorClass
 
 
@@ -23,7 +25,8 @@ class Failure:
 def policy(task, server):
     r = task.retry
     d = server.retry
-    pick = lambda a, b: b if a is None else a
+    def pick(a, b):
+        return b if a is None else a
     return Policy(
         pick(r and r.attempts, d.attempts),
         pick(r and r.backoff_seconds, d.backoff_seconds),

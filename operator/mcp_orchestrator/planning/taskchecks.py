@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from mcp_orchestrator.api.errorclass import RETRYABLE
 from mcp_orchestrator.api.workflowtemplate import MAX_UNITS, ForEach, Mistake, OnFailure, Retry, Task, TemplateReason
@@ -127,11 +128,12 @@ def _ended(phase: str) -> dict[str, object]:
 def _check_expressions(task: Task, names: Names, path: str) -> Iterator[Mistake]:
     for site in scopes.sites(task, final=names.final):
         where = f"{path}.{site.field}"
-        known = {"parameters": names.parameters, "tasks": tuple(names.tasks), "roots": site.roots}
+        known: dict[str, Any] = {"parameters": names.parameters, "tasks": tuple(names.tasks), "roots": site.roots}
         if site.kind == scopes.Kind.VALUE:
             yield from expressions.check(site.value, where, **known)
         else:
-            yield from expressions.check_condition(site.value, where, type=site.kind, **known)
+            wanted: Literal["bool", "string"] = "bool" if site.kind == scopes.Kind.BOOLEAN else "string"
+            yield from expressions.check_condition(site.value, where, type=wanted, **known)
     for field, found in graph.references(task, final=names.final).items():
         if task.name in found.tasks:
             message = f'{field} of task "{task.name}" uses the task itself, which has not ended before it runs'

@@ -24,7 +24,7 @@ class Board:
         self._clock = clock
         self._room = most_units
         self.stopping = False
-        """Whether what is still open is left to another pod: then nothing is put on record that stopping brought about."""
+        """Whether what is open is left to another pod: then nothing is put on record that stopping brought about."""
         for record in recorded.values():
             report.update(record)
 

@@ -74,8 +74,12 @@ class Engine:
         late = f"the tasks of finally took longer than finallyTimeoutSeconds, {seconds} s"
         timer = asyncio.get_running_loop().call_later(seconds, gate.interrupt, _time_out(late))
         succeeded = result.ending.outcome == Outcome.SUCCEEDED
-        run = {"succeeded": succeeded, "failed": not succeeded}
-        run |= {"reason": str(result.ending.reason), "message": result.ending.message}
+        run = {
+            "succeeded": succeeded,
+            "failed": not succeeded,
+            "reason": str(result.ending.reason),
+            "message": result.ending.message,
+        }
         last = self._walk(spec.finally_, {**variables, "run": run}, replace(place, gate=gate), main)
         try:
             await last.run()

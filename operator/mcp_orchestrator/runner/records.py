@@ -41,7 +41,7 @@ class Ending:
 
 
 class UnitFailed(Exception):
-    """A unit has no result: it failed, or it is not known whether it did. `interrupted`: it was stopped from outside."""
+    """A unit has no result: it failed, or nobody knows whether it did. `interrupted`: it was stopped from outside."""
 
     def __init__(self, error: TaskError, phase: TaskPhase = TaskPhase.FAILED, *, interrupted: bool = False) -> None:
         super().__init__(error.message)

@@ -12,7 +12,8 @@ import orjson
 
 from mcp_orchestrator.api.workflowrun import Outcome, RunnerStatus, RunReason, TaskPhase, TaskStatus
 from mcp_orchestrator.runner import values, wording
-from mcp_orchestrator.runner.records import Ending, UnitRecord as TaskRecord
+from mcp_orchestrator.runner.records import Ending
+from mcp_orchestrator.runner.records import UnitRecord as TaskRecord
 
 _ENDED = (TaskPhase.SUCCEEDED, TaskPhase.FAILED)
 

@@ -253,6 +253,9 @@ class TaskStatus(Model):
         description="The tool's result: its structured content, else its text. Left out where it is large or secret.",
         json_schema_extra=preserved(nullable=True),
     )
+    result_text: Annotated[str, StringConstraints(max_length=8192)] | None = Field(
+        None, description="The text of an answer whose result was read from it."
+    )
     result_bytes: int | None = Field(None, description="Size of the result as JSON, in bytes.")
     result_preview: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
         None, description="The beginning of a result that does not stand here."
@@ -318,7 +321,7 @@ class Diagnosis(Model):
 
 
 class WorkflowRunStatus(Model):
-    """What was observed. The runner writes runner, tasks, progress, outputs and outputsSecret; the operator all else."""
+    """What was observed. The runner writes runner, tasks, progress, outputs, outputsSecret; the operator the rest."""
 
     observed_generation: int = Field(-1, description="The metadata.generation that this status was computed from.")
     phase: RunPhase | None = Field(None, description="Pending, Queued, Running, Succeeded or Failed.")

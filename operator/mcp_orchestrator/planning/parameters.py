@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from mcp_orchestrator.api.workflowtemplate import Mistake, Parameter, TemplateReason
 from mcp_orchestrator.planning import mistakes, schemas
 
@@ -29,13 +31,33 @@ def resolve(parameters: tuple[Parameter, ...], given: Mapping[str, Any], path: s
         for name, parameter in declared.items()
         if name in given or not parameter.required
     }
-    found = [_a_mistake(mistakes.at(path, name), _unknown(name, declared)) for name in given if name not in declared]
+    found = [a_mistake(mistakes.at(path, name), _unknown(name, declared)) for name in given if name not in declared]
     for name, parameter in declared.items():
         if name in given:
             found.extend(_unfit(parameter, given[name], mistakes.at(path, name)))
         elif parameter.required:
-            found.append(_a_mistake(mistakes.at(path, name), "it is missing, and has no default: give it a value"))
+            found.append(a_mistake(mistakes.at(path, name), "it is missing, and has no default: give it a value"))
     return Resolved(values=values, mistakes=tuple(found))
+
+
+class NotReadable(ValueError):
+    """A text is not a value of the parameter; the message says why, and never quotes it."""
+
+
+def from_text(parameter: Parameter | None, text: str) -> Any:
+    """The value of a parameter that a Secret or a ConfigMap holds. Raises NotReadable.
+
+    The text itself for a string, without the line end that files have; JSON for any other type. Without a type in its
+    schema, a parameter takes text.
+    """
+    declared = (parameter.json_schema or {}).get("type", "string") if parameter else "string"
+    if "string" in (declared if isinstance(declared, list) else [declared]):
+        return text.removesuffix("\n").removesuffix("\r")
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        where = f"line {error.lineno}, character {error.colno}"
+        raise NotReadable(f"it must be JSON of type {declared}, and can't be read ({where})") from None
 
 
 def check_declarations(parameters: tuple[Parameter, ...], path: str) -> tuple[Mistake, ...]:
@@ -52,7 +74,7 @@ def _check_declaration(parameter: Parameter, path: str) -> Iterator[Mistake]:
         try:
             schemas.check(parameter.json_schema)
         except schemas.Unusable as error:
-            yield _a_mistake(mistakes.at(path, "schema"), f"it is not a JSON Schema that can be used: {error}")
+            yield a_mistake(mistakes.at(path, "schema"), f"it is not a JSON Schema that can be used: {error}")
             return
     if not parameter.required:
         yield from _unfit(parameter, parameter.default, mistakes.at(path, "default"))
@@ -62,9 +84,10 @@ def _unfit(parameter: Parameter, value: Any, path: str) -> Iterator[Mistake]:
     """What keeps `value` from being a value of the parameter."""
     try:
         for fault in schemas.faults(parameter.json_schema or {}, value):
-            yield _a_mistake(mistakes.at(path, *fault.path), fault.message)
+            message = fault.message_without_value if parameter.sensitive else fault.message
+            yield a_mistake(mistakes.at(path, *fault.path), message)
     except schemas.Unusable as error:
-        yield _a_mistake(path, f"the schema of the parameter can't be used: {error}")
+        yield a_mistake(path, f"the schema of the parameter can't be used: {error}")
 
 
 def _unknown(name: str, declared: Mapping[str, Parameter]) -> str:
@@ -72,5 +95,6 @@ def _unknown(name: str, declared: Mapping[str, Parameter]) -> str:
     return f'unknown parameter "{name}"' + (hint or f"; the workflow has {mistakes.listing(declared) or 'none'}")
 
 
-def _a_mistake(path: str, message: str) -> Mistake:
+def a_mistake(path: str, message: str) -> Mistake:
+    """A mistake about a parameter."""
     return mistakes.a_mistake(path, TemplateReason.INVALID_PARAMETER, message)

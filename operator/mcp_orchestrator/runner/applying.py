@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from mcp_orchestrator.api.base import RUNNER_MANAGER
 from mcp_orchestrator.cluster import errors, resources
 from mcp_orchestrator.runner.fence import StatusWriter
 from mcp_orchestrator.runner.reporting import Report
+from mcp_orchestrator.runner.stop import Stopped
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +65,32 @@ class Applier:
         self._report = report
         self._on_lost = on_lost
         self._closing = asyncio.Event()
-        self._sent: dict[str, Any] | None = None
+        self._urgent = asyncio.Event()
+        self._sent = -1
+        """The version of the report that is on record."""
+        self._waiting: list[asyncio.Future[None]] = []
+        self._lost = ""
         self._loop: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to send, at once."""
         self._report.changed.set()
         self._loop = asyncio.create_task(self._send_changes(), name="reports")
+
+    async def commit(self) -> None:
+        """Return once the report as it is now is on record. Raises Stopped if the run is lost.
+
+        All who wait share the next write, which does not wait for its turn.
+        """
+        wanted = self._report.version
+        while self._sent < wanted:
+            if self._lost:
+                raise Stopped(self._lost)
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            self._urgent.set()
+            self._report.changed.set()
+            await waiting
 
     async def finish(self) -> None:
         """Send the last state. Raises RunLost, or NotReported after ten minutes of trying.
@@ -105,24 +125,61 @@ class Applier:
             if self._closing.is_set():
                 return
             self._report.changed.clear()
+            self._urgent.clear()
             pause = INTERVAL_SECONDS
             try:
                 await self._send()
                 wait = FIRST_WAIT_SECONDS
             except RunLost as lost:
-                self._on_lost(str(lost))
+                self._lost = str(lost)
+                self._on_lost(self._lost)
+                self._wake()
                 return
             except errors.ApiError as error:
                 log.warning("a report was not taken, trying again in %g s: %s", wait, error)
                 pause, wait = wait, min(wait * 2, LONGEST_WAIT_SECONDS)
                 self._report.changed.set()
-            await _wait(self._closing, pause)
+                await self._rest(pause, self._closing)
+                continue
+            self._wake()
+            await self._rest(pause, self._closing, self._urgent)
+
+    def _wake(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
+
+    async def _rest(self, seconds: float, *until: asyncio.Event) -> None:
+        """Wait so long, or until one of the events is set."""
+        events = [asyncio.ensure_future(event.wait()) for event in until]
+        try:
+            await asyncio.wait(events, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for event in events:
+                event.cancel()
 
     async def _send(self) -> None:
-        fields = self._report.fields()
-        if fields == self._sent:
+        shown = self._report.snapshot()
+        if shown.version == self._sent:
             return
-        body = {"metadata": {"namespace": self._target.namespace, "name": self._target.name}, "status": fields}
+        for pack in shown.packs:
+            await self._create(resources.CONFIG_MAPS, pack)
+            self._report.written(pack["metadata"]["name"])
+        await self._apply(shown.fields)
+        self._sent = shown.version
+
+    async def _create(self, resource: resources.Resource, body: Mapping[str, Any]) -> None:
+        try:
+            await self._client.create(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **body})
+        except errors.AlreadyExists:
+            log.debug("%s %s stands already", resource.kind, body["metadata"]["name"])
+
+    async def _apply(self, fields: Mapping[str, Any]) -> None:
+        body = {
+            "metadata": {"namespace": self._target.namespace, "name": self._target.name},
+            "status": dict(fields),
+        }
         for last in (*(CONFLICTS - 1) * (False,), True):
             try:
                 answer = await self._client.apply_status(
@@ -137,7 +194,6 @@ class Applier:
                 await self._look_again()
             else:
                 self._resource_version = answer["metadata"]["resourceVersion"]
-                self._sent = fields
                 return
 
     async def _look_again(self) -> None:
@@ -151,11 +207,3 @@ class Applier:
         if holder != self._target.pod_uid:
             raise RunLost(f"the run is executed by another pod ({holder})")
         self._resource_version = body["metadata"]["resourceVersion"]
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return

@@ -59,9 +59,6 @@ class Attempts:
         self._board = board
         self._servers = servers
         self._chance = chance
-        self._repeatable = {
-            (server.name, tool.name): tool.repeatable for server in servers.values() for tool in server.tools
-        }
 
     async def make(self, unit: str, task: Task, scope: Scope, gate: Gate, slots: Slots) -> Answer:
         """The answer. Raises UnitFailed, UnitSkipped."""
@@ -83,9 +80,8 @@ class Attempts:
 
     def repeatable(self, task: Task) -> bool:
         """Whether the task's call may be made again when it is not known if it was carried out."""
-        if task.idempotent is not None:
-            return task.idempotent
-        return self._repeatable.get((task.server or "", task.tool or ""), False)
+        server = self._servers.get(task.server or "")
+        return bool(task.idempotent) if server is None else retry.is_repeatable(task, server)
 
     def _prepared(self, unit: str, task: Task, scope: Scope) -> _Work:
         server = self._servers.get(task.server or "")
@@ -111,7 +107,7 @@ class Attempts:
                     return await self._once(work, end - loop.time())
                 except CallFailed as caught:
                     error = caught
-            failure = retry.Failure(error.error_class, error.never_sent, error.retry_after_seconds)
+            failure = retry.Failure(error.error_class, error.never_sent, error.retry_after_seconds, error.answered)
             wait = retry.wait_seconds(
                 policy,
                 failure,
@@ -149,6 +145,7 @@ class Attempts:
         work.under_way = False
         if work.task.success_when is not None:
             _check_success(work.task.success_when, work.scope, answer)
+        self._board.keep(answer)
         return answer
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from mcp_orchestrator.api.workflowrun import SkipReason, TaskPhase
 from mcp_orchestrator.runner import wording
-from mcp_orchestrator.runner.records import Reporter, Stopped, UnitFailed, UnitRecord, UnitSkipped
+from mcp_orchestrator.runner.records import Reporter, UnitFailed, UnitRecord, UnitSkipped
 from mcp_orchestrator.runner.results import Answer
+from mcp_orchestrator.runner.stop import Stopped
 
 
 class Board:
@@ -49,12 +50,16 @@ class Board:
         start = record.start_time or self._clock()
         self.note(replace(record, phase=TaskPhase.RUNNING, start_time=start, attempts=attempts))
 
-    def succeed(self, unit: str, answer: Answer) -> UnitRecord:
+    def succeed(self, unit: str, answer: Answer, *, derived: bool = False) -> UnitRecord:
         """The unit has a result; the record. One that succeeded before keeps what is known of that."""
-        if self[unit].phase == TaskPhase.SUCCEEDED:
+        if self[unit].phase == TaskPhase.SUCCEEDED and derived:
             self._records[unit] = known = replace(self[unit], answer=answer)
             return known
-        return self._end(unit, TaskPhase.SUCCEEDED, answer=answer)
+        return self._end(unit, TaskPhase.SUCCEEDED, answer=answer, derived=derived)
+
+    def keep(self, answer: Answer) -> None:
+        """Find room for an answer. Raises CallFailed if there is none."""
+        self._report.keep(answer)
 
     def fail(self, unit: str, failed: UnitFailed) -> UnitRecord:
         """The unit has none; the record."""

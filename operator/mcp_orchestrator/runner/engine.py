@@ -106,7 +106,7 @@ class Engine:
         except UnitFailed as failed:
             return Done(self._board.fail(unit, failed), {})
         more = {"items": list(collected.items), "failures": collected.failures}
-        return Done(self._board.succeed(unit, collected.answer), more)
+        return Done(self._board.succeed(unit, collected.answer, derived=True), more)
 
     async def _spread(self, task: Task, unit: str, scope: Scope, place: Place) -> fanout.Collected:
         assert task.for_each  # noqa: S101 - the caller looked
@@ -128,7 +128,7 @@ class Engine:
             if task.template is None:
                 return await self._call(task, unit, scope, place)
             self._board.begin(unit)
-            return self._board.succeed(unit, await self._inner(task, unit, scope, place))
+            return self._board.succeed(unit, await self._inner(task, unit, scope, place), derived=True)
         except UnitFailed as failed:
             return self._board.fail(unit, failed)
 

@@ -23,15 +23,8 @@ from mcp_orchestrator.runner.board import Board
 from mcp_orchestrator.runner.calls import ToolCaller
 from mcp_orchestrator.runner.engine import Engine, Place
 from mcp_orchestrator.runner.gate import Gate, Interruption, Slots
-from mcp_orchestrator.runner.records import Ending, Reporter, Stopped, UnitRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The order to stop, and how long calls under way may go on: what they come to is worth knowing."""
-
-    message: str
-    patience_seconds: float = 0.0
+from mcp_orchestrator.runner.records import Ending, Reporter, UnitRecord
+from mcp_orchestrator.runner.stop import Stop, Stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +44,17 @@ async def execute(
     report: Reporter,
     *,
     timeout_seconds: float,
+    spent_seconds: float = 0.0,
     stop: asyncio.Future[Stop] | None = None,
     clock: Callable[[], datetime] = settings.clock,
     chance: Callable[[], float] = random.random,
 ) -> Ending:
     """Run the workflow to its end and tell how it went; raises nothing for what tasks do.
 
-    Units on record as ended are not run again. When `timeout_seconds` are over, calls under way are cancelled and what
-    did not start is skipped; then the tasks of finally run. Raises Stopped if `stop` is set before the end: what is
-    open then stays as it is on record, for another pod to go on from.
+    Units on record as ended are not run again. When `timeout_seconds` are over, of which earlier pods have used
+    `spent_seconds`, calls under way are cancelled and what did not start is skipped; then the tasks of finally run.
+    Raises Stopped if `stop` is set before the end: what is open then stays as it is on record, for another pod to go on
+    from.
     """
     board = Board(around.recorded, report, clock, MAX_UNITS)
     engine = Engine(around.nested, board, Attempts(caller, board, around.servers, chance))
@@ -69,7 +64,7 @@ async def execute(
     late = Interruption(
         RunReason.TIMED_OUT, f"the run took longer than its time-out of {timeout_seconds:g} s", ErrorClass.TIMEOUT
     )
-    timer = asyncio.get_running_loop().call_later(max(0.0, timeout_seconds), main.interrupt, late)
+    timer = asyncio.get_running_loop().call_later(max(0.0, timeout_seconds - spent_seconds), main.interrupt, late)
 
     def obey(order: asyncio.Future[Stop]) -> None:
         if not order.cancelled():

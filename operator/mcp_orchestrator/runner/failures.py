@@ -7,6 +7,8 @@ did not, the call may be made again, whatever the tool does.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -14,6 +16,7 @@ import mcp_types
 from mcp import MCPError
 from pydantic import ValidationError
 
+from mcp_orchestrator import settings
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner import results, wire, wording
 from mcp_orchestrator.runner.calls import CallFailed
@@ -23,9 +26,19 @@ _STAND_INS = frozenset({"Server returned an error response", "Not Found", "Sessi
 """What the SDK says for an HTTP status; a server that says the same in JSON-RPC means the same."""
 _NEEDS_PERSON = frozenset({mcp_types.MISSING_REQUIRED_CLIENT_CAPABILITY, -32042})
 """The tool wants to ask somebody: this client declares that nobody is there."""
+_WRONG_REQUEST = frozenset(
+    {
+        mcp_types.INVALID_REQUEST,
+        mcp_types.METHOD_NOT_FOUND,
+        mcp_types.INVALID_PARAMS,
+        mcp_types.HEADER_MISMATCH,
+        mcp_types.UNSUPPORTED_PROTOCOL_VERSION,
+    }
+)
+"""What a server says of a request that it did not carry out."""
 _GATEWAY = {
-    "CommandNotFound": (ErrorClass.CONNECT, ErrorClass.CONNECT, False),
-    "ProcessExited": (ErrorClass.CONNECT, ErrorClass.TRANSPORT, True),
+    "CommandNotFound": (ErrorClass.SERVER_DOWN, ErrorClass.SERVER_DOWN, True),
+    "ProcessExited": (ErrorClass.SERVER_DOWN, ErrorClass.TRANSPORT, True),
     "Connect": (ErrorClass.CONNECT, ErrorClass.TRANSPORT, True),
     "Unauthorized": (ErrorClass.AUTH, ErrorClass.AUTH, False),
     "Timeout": (ErrorClass.CONNECT, ErrorClass.TIMEOUT, True),
@@ -83,8 +96,7 @@ def _broken(error: Exception, seen: wire.Wire, server: str) -> CallFailed:
 def _from_gateway(error: MCPError, data: Mapping[str, Any]) -> CallFailed:
     sent, status = bool(data["sent"]), data.get("httpStatus")
     if isinstance(status, int) and status >= 400 and data.get("class") == "Protocol":
-        error_class, hint = _of_status(status, str(data.get("retryAfter") or ""))
-        return CallFailed(error_class, error.message + hint)
+        return _refusal(error.message, status, str(data.get("retryAfter") or ""))
     unsent, maybe, may_help = _GATEWAY.get(str(data.get("class")), _GATEWAY["Protocol"])
     error_class = maybe if sent else unsent
     hint = f": {MAYBE}" if error_class in (ErrorClass.TRANSPORT, ErrorClass.TIMEOUT) else ""
@@ -96,10 +108,34 @@ def _http(error: MCPError, exchange: wire.Exchange, seen: wire.Wire, server: str
         # Another replica, or the same server restarted: it does not know the session, so it ran nothing.
         message = f'server "{server}" no longer knows the session that it had just opened'
         return CallFailed(ErrorClass.TRANSPORT, message, never_sent=True)
-    error_class, hint = _of_status(exchange.status, exchange.retry_after)
-    if error_class == ErrorClass.TRANSPORT and not seen.call_sent:
+    words = f'server "{server}" answered HTTP {exchange.status}'
+    return _refusal(words, exchange.status, exchange.retry_after, sent=seen.call_sent)
+
+
+def _refusal(words: str, status: int, retry_after: str, *, sent: bool = True) -> CallFailed:
+    """The failure that an HTTP status stands for: unless the server broke down over the call, the tool did not run."""
+    error_class, hint = _of_status(status, retry_after)
+    broke_down = error_class == ErrorClass.TRANSPORT
+    if broke_down and not sent:
         hint = ""
-    return CallFailed(error_class, f'server "{server}" answered HTTP {exchange.status}{hint}')
+    return CallFailed(
+        error_class,
+        words + hint,
+        never_sent=not sent or not broke_down,
+        retry_after_seconds=_seconds(retry_after) if error_class == ErrorClass.BUSY else None,
+    )
+
+
+def _seconds(retry_after: str) -> float | None:
+    """The seconds that a Retry-After asks for: a number, or a date (RFC 9110, 10.2.3)."""
+    text = retry_after.strip()
+    if text.isascii() and text.isdecimal():
+        return float(text)
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (date.astimezone(UTC) - settings.clock()).total_seconds())
 
 
 def _of_status(status: int, retry_after: str) -> tuple[ErrorClass, str]:
@@ -107,8 +143,8 @@ def _of_status(status: int, retry_after: str) -> tuple[ErrorClass, str]:
     if status in (401, 403):
         return ErrorClass.AUTH, ": it refuses access"
     if status in (429, 503):
-        wait = wording.one_line(retry_after, 64)
-        return ErrorClass.BUSY, ": it is busy" + (f", and asks to come back after {wait} s" if wait.isdecimal() else "")
+        wait = _seconds(retry_after)
+        return ErrorClass.BUSY, ": it is busy" + (f", and asks to come back after {wait:.0f} s" if wait else "")
     if status >= 500 or status == 408:
         return ErrorClass.TRANSPORT, f": {MAYBE}"
     return ErrorClass.PROTOCOL, ": there is no MCP endpoint" if status in (404, 405) else ""
@@ -125,7 +161,8 @@ def _json_rpc(error: MCPError, seen: wire.Wire, server: str) -> CallFailed:
         return CallFailed(ErrorClass.TRANSPORT, f'server "{server}" ended its answer early ({words}): {MAYBE}')
     if error.code == mcp_types.REQUEST_TIMEOUT:
         return CallFailed(ErrorClass.TIMEOUT, f'server "{server}" gave up: {words}')
-    return CallFailed(ErrorClass.PROTOCOL, f'server "{server}" refused the call: {words} (JSON-RPC error {error.code})')
+    message = f'server "{server}" refused the call: {words} (JSON-RPC error {error.code})'
+    return CallFailed(ErrorClass.PROTOCOL, message, never_sent=error.code in _WRONG_REQUEST, answered=True)
 
 
 def timed_out(seen: wire.Wire, server: str, seconds: float) -> CallFailed:

@@ -20,6 +20,8 @@ PATIENCE_SECONDS = 600.0
 RIGHTS_PATIENCE_SECONDS = 60.0
 """How long to wait for rights: the operator binds them a moment before it creates the Job."""
 LONGEST_WAIT_SECONDS = 5.0
+OWN_FIELDS = ("tasks", "progress", "outputs", "outputsSecret")
+"""What runners write of a run's status, beside `runner` itself."""
 
 
 class NotOurs(Exception):
@@ -42,6 +44,9 @@ class Pod:
 
 class StatusWriter(Protocol):
     """The part of cluster.client.Client that a runner needs."""
+
+    async def create(self, resource: resources.Resource, body: dict[str, Any]) -> dict[str, Any]:
+        """POST."""
 
     async def get(self, resource: resources.Resource, name: str, namespace: str = "") -> dict[str, Any]:
         """One object."""
@@ -88,19 +93,24 @@ async def _try(client: StatusWriter, pod: Pod, now: datetime) -> WorkflowRun:
     run = _readable(body)
     holder = run.status.runner
     start = now.replace(microsecond=now.microsecond // 1000 * 1000)
-    mine = RunnerStatus(pod_name=pod.name, pod_uid=pod.uid, start_time=start)
-    if holder == mine:
-        # An earlier try to take the fence was carried out although its answer got lost.
-        return run
+    mine = RunnerStatus(
+        pod_name=pod.name,
+        pod_uid=pod.uid,
+        attempt=run.status.attempt or 1,
+        # The time-out counts from the first pod's start.
+        start_time=(holder.start_time if holder else None) or start,
+    )
     if holder and holder.pod_uid == pod.uid and holder.outcome is None:
-        # A kubelet may start a container twice, for all that its pod says.
-        raise NoRun(f"this pod began the run at {holder.start_time} already, and what it did then is not known")
+        # An earlier try was carried out although its answer got lost; or the kubelet, for all that the pod says, has
+        # started the container twice, and the record tells what to go on from.
+        return run
     _check(run, pod)
     taken = await client.apply_status(
         resources.WORKFLOW_RUNS,
         {
             "metadata": {"namespace": pod.namespace, "name": pod.run_name},
-            "status": {"runner": mine.wire()},
+            # What an earlier pod told stays: left out, server-side apply would remove it.
+            "status": {**_told(body), "runner": mine.wire()},
         },
         manager=RUNNER_MANAGER,
         resource_version=run.metadata.resource_version,
@@ -110,9 +120,10 @@ async def _try(client: StatusWriter, pod: Pod, now: datetime) -> WorkflowRun:
 
 def _check(run: WorkflowRun, pod: Pod) -> None:
     """Raise NotOurs unless the run waits for this very pod."""
-    if run.status.runner:
-        verb = "executes" if run.status.runner.outcome is None else "has already executed"
-        raise NotOurs(f"pod {run.status.runner.pod_name} ({run.status.runner.pod_uid}) {verb} the run")
+    holder = run.status.runner
+    if holder and (holder.outcome is not None or holder.attempt >= (run.status.attempt or 1)):
+        verb = "executes" if holder.outcome is None else "has already executed"
+        raise NotOurs(f"pod {holder.pod_name} ({holder.pod_uid}) {verb} the run")
     if run.status.phase and run.status.phase.final:
         raise NotOurs(f"the run has ended: {run.status.phase}")
     if run.metadata.deletion_timestamp:
@@ -120,6 +131,10 @@ def _check(run: WorkflowRun, pod: Pod) -> None:
     if run.status.job_name and not pod.name.startswith(f"{run.status.job_name}-"):
         # A run of the same name came after the one that this pod was made for.
         raise NotOurs(f"the run's Job is {run.status.job_name}, and this pod is not of that Job")
+
+
+def _told(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body["status"].items() if name in OWN_FIELDS}
 
 
 def _readable(body: dict[str, Any]) -> WorkflowRun:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mcp_orchestrator.api.workflowrun import TaskPhase, WorkflowRun
-from mcp_orchestrator.runner.records import Ending, Reporter, UnitRecord
+from mcp_orchestrator.runner.records import Ending, UnitRecord
+from mcp_orchestrator.runner.reporting import Report
+from mcp_orchestrator.runner.results import Answer
 
 log = logging.getLogger(__name__)
 
 
 class Journal:
-    """Logs what it passes on to `report`. Never what tools are told or say: that may be anybody's secret."""
+    """Logs what it passes on to the report. Never what tools are told or say: that may be anybody's secret."""
 
-    def __init__(self, report: Reporter, run: WorkflowRun, traceparent: str) -> None:
+    def __init__(
+        self, report: Report, commit: Callable[[], Awaitable[None]], run: WorkflowRun, traceparent: str
+    ) -> None:
         self._report = report
+        self._commit = commit
         self._fields: dict[str, Any] = {
             "kind": "WorkflowRun",
             "namespace": run.metadata.namespace,
@@ -34,9 +40,13 @@ class Journal:
             self._log(record)
         self._report.update(record)
 
+    def keep(self, answer: Answer) -> None:
+        """Pass it on. Raises CallFailed if there is no room."""
+        self._report.keep(answer)
+
     async def commit(self) -> None:
-        """Pass it on."""
-        await self._report.commit()
+        """Wait until all is on record. Raises Stopped if the run is lost."""
+        await self._commit()
 
     def _log(self, record: UnitRecord) -> None:
         fields = {**self._fields, "task": record.name}

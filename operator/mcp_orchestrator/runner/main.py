@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_orchestrator import settings
 from mcp_orchestrator.runner import wording
+from mcp_orchestrator.runner.stop import Stop, Stopped
 
 if TYPE_CHECKING:
     from mcp_orchestrator.api.workflowrun import WorkflowRun
     from mcp_orchestrator.cluster.client import Client
-    from mcp_orchestrator.runner.execute import Ending
     from mcp_orchestrator.runner.fence import Pod
     from mcp_orchestrator.runner.journal import Journal
+    from mcp_orchestrator.runner.parameterfiles import Given
+    from mcp_orchestrator.runner.records import Ending, UnitRecord
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,8 @@ TERMINATION_LOG = "/dev/termination-log"
 TERMINATION_BYTES = 4096
 DEFAULT_TIMEOUT_SECONDS = 3600
 STOPPED = "the pod was asked to stop (SIGTERM) before the run was finished"
+STOP_PATIENCE_SECONDS = 12.0
+"""How long calls under way may go on after SIGTERM, of the 30 s that the kubelet gives the pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +50,34 @@ class Environment:
     termination_log: str
 
 
-class Stop:
-    """Why the run is to stop, once it is; asked for by the kubelet at any time from the program's first moment on."""
+class Stopper:
+    """Whether the run is to stop; asked for by the kubelet at any time from the program's first moment on."""
 
     def __init__(self) -> None:
-        self._words = ""
-        self._future: asyncio.Future[str] | None = None
+        self._order: Stop | None = None
+        self._future: asyncio.Future[Stop] | None = None
 
-    def ask(self, words: str) -> None:
-        """Ask to stop; later words change nothing."""
-        self._words = self._words or words
-        if self._future and not self._future.done():
-            self._future.set_result(self._words)
+    def terminate(self) -> None:
+        """The kubelet asks to stop."""
+        self._ask(Stop(STOPPED, STOP_PATIENCE_SECONDS))
 
-    def future(self) -> asyncio.Future[str]:
+    def give_up(self, words: str) -> None:
+        """The run is lost: nothing is worth waiting for."""
+        self._ask(Stop(words))
+
+    def future(self) -> asyncio.Future[Stop]:
         """Set once a stop is asked for. Call it in the event loop."""
         if self._future is None:
             self._future = asyncio.get_running_loop().create_future()
-            if self._words:
-                self._future.set_result(self._words)
+            if self._order:
+                self._future.set_result(self._order)
         return self._future
+
+    def _ask(self, order: Stop) -> None:
+        """Later orders change nothing."""
+        self._order = self._order or order
+        if self._future and not self._future.done():
+            self._future.set_result(self._order)
 
 
 def run() -> int:
@@ -74,11 +86,11 @@ def run() -> int:
     Returns 0 when its outcome is reported, or when it is not ours to execute; 1 when this program could not do its
     work, and 2 for an environment that lacks something: the reason then stands in the pod's termination message.
     """
-    stop = Stop()
+    stop = Stopper()
     # Imports make many objects and no garbage: looking for it costs a sixth of the time to the first call.
     gc.disable()
     # At once: the first process of a container gets no signal that it does not handle.
-    signal.signal(signal.SIGTERM, lambda *_: stop.ask(STOPPED))
+    signal.signal(signal.SIGTERM, lambda *_: stop.terminate())
     try:
         environment = read(os.environ)
     except settings.InvalidSetting as error:
@@ -123,13 +135,13 @@ def read(environ: Mapping[str, str]) -> Environment:
     )
 
 
-async def work(environment: Environment, stop: Stop) -> str:
+async def work(environment: Environment, stop: Stopper) -> str:
     """Take the run, execute it, report. Returns why that could not be done; empty if it could."""
     from mcp_orchestrator.cluster import config
     from mcp_orchestrator.cluster.client import Client
     from mcp_orchestrator.runner import applying, fence
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.ask, STOPPED)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.terminate)
     pod = fence.Pod(environment.run_name, environment.namespace, environment.pod_name, environment.pod_uid)
     try:
         async with Client(config.load(), pool_limit=2) as client:
@@ -139,56 +151,93 @@ async def work(environment: Environment, stop: Stop) -> str:
             await execute_taken(client, taken, pod, environment, stop)
     except (fence.NotOurs, applying.RunLost) as error:
         log.warning("nothing to do: %s", error, extra={"object_name": environment.run_name})
-    except (fence.NoRun, applying.NotReported, config.ConfigError) as error:
+    except (fence.NoRun, applying.NotReported, config.ConfigError, Stopped) as error:
         return str(error)
     return ""
 
 
-async def execute_taken(client: Client, run: WorkflowRun, pod: Pod, environment: Environment, stop: Stop) -> None:
-    """Execute a run that is ours and report it to its end. Raises RunLost, NotReported."""
-    from mcp_orchestrator.runner import applying, journal, reporting
+async def execute_taken(client: Client, run: WorkflowRun, pod: Pod, environment: Environment, stop: Stopper) -> None:
+    """Execute a run that is ours and report it to its end. Raises RunLost, NotReported; Stopped before its end."""
+    from mcp_orchestrator.runner import applying, journal, parameterfiles, recorded, reporting
+    from mcp_orchestrator.runner.packs import Owner, Packs
+    from mcp_orchestrator.runner.secrets import Secrets
 
     template, runner = run.status.template, run.status.runner
     assert template  # noqa: S101 - the fence is taken of admitted runs only
-    start = (runner.start_time if runner else None) or settings.clock()
-    report = reporting.Report([task.name for task in template.spec.tasks], pod.name, pod.uid, start)
+    assert runner  # noqa: S101 - likewise
+    given = parameterfiles.resolve(run.spec, template.spec.parameters)
+    owner = Owner(pod.namespace, pod.run_name, run.metadata.uid, run.status.job_name or pod.name)
+    report = reporting.Report(
+        [task.name for task in (*template.spec.tasks, *template.spec.finally_)],
+        reporting.Identity(pod.name, pod.uid, runner.start_time or settings.clock(), runner.attempt),
+        Packs(owner, recorded.references(run.status)),
+        Secrets(given.secrets),
+    )
     target = applying.Target(pod.namespace, pod.run_name, run.metadata.uid, pod.uid)
-    applier = applying.Applier(client, target, run.metadata.resource_version, report, stop.ask)
-    notes = journal.Journal(report, run, environment.traceparent)
+    applier = applying.Applier(client, target, run.metadata.resource_version, report, stop.give_up)
+    notes = journal.Journal(report, applier.commit, run, environment.traceparent)
+    known = await _known(client, run)
     applier.start()
-    ending = await _execute(run, environment, stop, notes)
+    try:
+        ending = await _execute(run, environment, stop, notes, given, known)
+    except Stopped:
+        await applier.finish()
+        raise
     report.close(ending)
     notes.close(ending)
     await applier.finish()
 
 
-async def _execute(run: WorkflowRun, environment: Environment, stop: Stop, notes: Journal) -> Ending:
+async def _known(client: Client, run: WorkflowRun) -> Mapping[str, UnitRecord]:
+    """The units that an earlier pod has on record, else those of the run that this one resumes."""
+    from mcp_orchestrator.runner import recorded, resuming
+
+    if run.status.tasks or not run.spec.resume_from:
+        return recorded.records(run.status)
+    return await resuming.records(client, run)
+
+
+async def _execute(
+    run: WorkflowRun,
+    environment: Environment,
+    stop: Stopper,
+    notes: Journal,
+    given: Given,
+    known: Mapping[str, UnitRecord],
+) -> Ending:
     # Imported here: the SDK takes half a second, in which the first report is under way.
-    from mcp_orchestrator.planning import parameters
     from mcp_orchestrator.runner import endings, execute, tools
 
     gc.freeze()
     gc.enable()
-    template = run.status.template
+    template, runner = run.status.template, run.status.runner
     assert template  # noqa: S101 - the fence is taken of admitted runs only
     workflow = template.spec
-    given = parameters.resolve(workflow.parameters, run.spec.parameters, "spec.parameters")
     if given.mistakes:
         return endings.not_begun(workflow, given.mistakes, notes)
-    servers = {server.name: tools.Server(server.url, server.timeout_seconds) for server in run.status.servers}
+    limit = run.spec.timeout_seconds or workflow.timeout_seconds or environment.timeout_seconds
+    start = (runner.start_time if runner else None) or settings.clock()
+    around = execute.Surroundings(
+        servers={server.name: server for server in run.status.servers},
+        nested={nested.name: nested.spec for nested in template.nested},
+        recorded=known,
+    )
     traceparent = run.status.traceparent or environment.traceparent
+    servers = {server.name: tools.Server(server.url, server.timeout_seconds) for server in run.status.servers}
     async with tools.McpCaller(servers, run_uid=run.metadata.uid, traceparent=traceparent) as caller:
         return await execute.execute(
             workflow,
             given.values,
+            around,
             caller,
             notes,
-            timeout_seconds=run.spec.timeout_seconds or workflow.timeout_seconds or environment.timeout_seconds,
+            timeout_seconds=limit,
+            spent_seconds=(settings.clock() - start).total_seconds(),
             stop=stop.future(),
         )
 
 
-async def _unless_stopped(taking: Coroutine[Any, Any, WorkflowRun], stop: Stop) -> WorkflowRun | None:
+async def _unless_stopped(taking: Coroutine[Any, Any, WorkflowRun], stop: Stopper) -> WorkflowRun | None:
     task = asyncio.create_task(taking)
     waited: set[asyncio.Future[Any]] = {task, stop.future()}
     await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)

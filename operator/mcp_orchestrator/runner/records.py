@@ -22,6 +22,8 @@ class UnitRecord:
     completion_time: datetime | None = None
     duration_milliseconds: int | None = None
     answer: Answer | None = None
+    derived: bool = False
+    """Whether the answer follows from those of other units, and need not be kept."""
     error: TaskError | None = None
     reason: str | None = None
     message: str | None = None
@@ -59,15 +61,14 @@ class UnitSkipped(Exception):
         self.message = message
 
 
-class Stopped(Exception):
-    """The run was stopped before its end; what is on record stays as it is, for another pod to go on from."""
-
-
 class Reporter(Protocol):
     """Is told of every change of a unit, at once and in order."""
 
     def update(self, record: UnitRecord) -> None:
         """Take note; must not block and must not fail."""
+
+    def keep(self, answer: Answer) -> None:
+        """Find room for an answer, before its unit counts as done. Raises CallFailed if there is none."""
 
     async def commit(self) -> None:
         """Return once all that was told so far is on record for good. Raises Stopped if it can't be."""

@@ -1,126 +1,270 @@
-"""What a runner tells of its run: the status fields that are its own. Fed by `execute`, sent by `applying`."""
+"""What a runner tells of its run: the status fields that are its own. Fed by the engine, sent by `applying`.
+
+The report keeps within a budget of bytes, whatever tools answer. What does not fit stands in packs, with a preview.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from mcp_orchestrator.api.workflowrun import Outcome, RunnerStatus, RunReason, TaskPhase, TaskStatus
+from mcp_orchestrator.api.workflowrun import Outcome, RunnerStatus, RunReason, TaskPhase
 from mcp_orchestrator.runner import values, wording
-from mcp_orchestrator.runner.records import Ending
-from mcp_orchestrator.runner.records import UnitRecord as TaskRecord
+from mcp_orchestrator.runner.calls import CallFailed
+from mcp_orchestrator.runner.packs import Packs
+from mcp_orchestrator.runner.records import Ending, UnitRecord
+from mcp_orchestrator.runner.results import Answer
+from mcp_orchestrator.runner.secrets import HIDDEN, Secrets
 
-_ENDED = (TaskPhase.SUCCEEDED, TaskPhase.FAILED)
+BUDGET_BYTES = 160 * 1024
+"""The most that the runner's fields take in the status; the operator's take less than 96 KiB."""
+TEXT_BYTES = 8 * 1024
+"""The most text that stands beside the result that was read from it."""
+_WORDS_BYTES = ((wording.MESSAGE_BYTES, values.PREVIEW_BYTES), (512, 128), (96, 0))
+"""How long messages and previews may be: shorter under pressure."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A task as it is shown, and how large its result is if that stands in the status (0: it does not)."""
+    """A unit as it is shown: its bare facts, its words, and its result."""
 
-    phase: TaskPhase
-    shown: dict[str, Any]
-    inline_bytes: int = 0
+    record: UnitRecord
+    facts: bytes
+    """An object as JSON, without the closing brace."""
+    message: str = ""
+    result: bytes = b""
+    """The result as JSON, if it may stand in the status."""
+    text: str = ""
     preview: str = ""
+    reference: str = ""
 
-    def without_result(self) -> dict[str, Any]:
-        """The same, with the beginning of the result only."""
-        fields = {name: value for name, value in self.shown.items() if name != "result"}
-        return fields | {"resultPreview": self.preview} if self.inline_bytes else fields
+    @property
+    def inline_bytes(self) -> int:
+        """What its result takes in the status."""
+        return len(self.result) + len(self.text)
+
+
+@dataclass(slots=True)
+class Identity:
+    """Who reports."""
+
+    pod_name: str
+    pod_uid: str
+    start_time: datetime
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The report at one moment."""
+
+    version: int
+    fields: Mapping[str, Any]
+    packs: tuple[Mapping[str, Any], ...] = ()
+    """ConfigMaps that must stand before the fields do."""
+
+
+@dataclass(slots=True)
+class _End:
+    runner: RunnerStatus
+    outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Report:
-    """The state of a run for its status; `changed` is set at each change."""
+    """The state of a run for its status; `changed` is set at each change, and `version` grows with it."""
 
-    def __init__(self, tasks: Iterable[str], pod_name: str, pod_uid: str, start_time: datetime) -> None:
+    def __init__(self, tasks: Iterable[str], identity: Identity, packs: Packs, secrets: Secrets | None = None) -> None:
         self.changed = asyncio.Event()
-        self._runner = RunnerStatus(pod_name=pod_name, pod_uid=pod_uid, start_time=_moment(start_time))
-        self._entries = {name: _entry(TaskRecord(name)) for name in tasks}
-        self._outputs: dict[str, Any] = {}
+        self.version = 0
+        self._packs = packs
+        self._secrets = secrets or Secrets()
+        self._order = {name: place for place, name in enumerate(tasks)}
+        self._end = _End(
+            RunnerStatus(
+                pod_name=identity.pod_name,
+                pod_uid=identity.pod_uid,
+                attempt=identity.attempt,
+                start_time=_moment(identity.start_time),
+            )
+        )
+        self._entries: dict[str, _Entry] = {name: _Entry(r := UnitRecord(name), _facts(r)) for name in self._order}
         self._bare = False
 
-    def update(self, record: TaskRecord) -> None:
-        """Take note of a task's change."""
-        self._entries[record.name] = _entry(record)
-        self.changed.set()
+    def update(self, record: UnitRecord) -> None:
+        """Take note of a unit's change."""
+        self._entries[record.name] = self._entry(record)
+        self._note()
+
+    def keep(self, answer: Answer) -> None:
+        """Put a large answer into a pack. Raises CallFailed if it has no room there."""
+        if not self._secrets.stand_in(encoded := answer.encode()) and len(encoded) > values.INLINE_BYTES:
+            self._packs.add(answer)
 
     def close(self, ending: Ending) -> None:
         """Take note of the run's end."""
-        self._runner = self._runner.model_copy(
-            update={"outcome": ending.outcome, "reason": str(ending.reason), "message": wording.fit(ending.message)}
+        self._end.runner = self._end.runner.model_copy(
+            update={
+                "outcome": ending.outcome,
+                "reason": str(ending.reason),
+                "message": wording.fit(self._secrets.redact(ending.message)),
+            }
         )
         # One fragment for good: reports are compared to see whether anything changed.
-        self._outputs = {name: orjson.Fragment(values.encode(value)) for name, value in ending.outputs.items()}
-        self.changed.set()
+        self._end.outputs = {
+            name: HIDDEN if self._secrets.stand_in(encoded) else orjson.Fragment(encoded)
+            for name, encoded in ((name, values.encode(value)) for name, value in ending.outputs.items())
+        }
+        self._note()
 
     def strip(self, why: str) -> bool:
         """Leave out all that tools said, since the API server does not take it; False if that was done already."""
         if self._bare:
             return False
-        self._bare, self._outputs = True, {}
-        if self._runner.outcome is not None:
-            message = f"the run {self._runner.outcome.lower()}, but its results can't be recorded: {why}"
+        self._bare, self._end.outputs = True, {}
+        runner = self._end.runner
+        if runner.outcome is not None:
+            message = f"the run {runner.outcome.lower()}, but its results can't be recorded: {why}"
             update = {
                 "outcome": Outcome.FAILED,
                 "reason": str(RunReason.RUNNER_FAILED),
                 "message": wording.one_line(message),
             }
-            self._runner = self._runner.model_copy(update=update)
+            self._end.runner = runner.model_copy(update=update)
+        self._note()
         return True
 
-    def fields(self) -> dict[str, Any]:
-        """The complete set of the runner's status fields, as JSON."""
-        ended = sum(entry.phase in _ENDED for entry in self._entries.values())
+    def snapshot(self) -> Snapshot:
+        """The complete set of the runner's status fields, as JSON, and the packs that they refer to."""
+        tops = [entry for name, entry in self._entries.items() if name in self._order]
+        ended = sum(entry.record.phase.final and entry.record.phase != TaskPhase.SKIPPED for entry in tops)
         fields: dict[str, Any] = {
-            "runner": self._runner.wire(),
-            "progress": f"{ended}/{len(self._entries)}",
-            "tasks": self._tasks(),
+            "runner": self._end.runner.wire(),
+            "progress": f"{ended}/{len(self._order)}",
         }
-        return fields | {"outputs": self._outputs} if self._outputs else fields
+        if self._end.outputs:
+            fields["outputs"] = self._end.outputs
+        room = BUDGET_BYTES - len(orjson.dumps(fields)) - 1024
+        fields["tasks"] = orjson.Fragment(self._tasks(room))
+        return Snapshot(self.version, fields, tuple(self._packs.unwritten()))
 
-    def _tasks(self) -> list[dict[str, Any]]:
+    def written(self, pack: str) -> None:
+        """The pack of that name stands."""
+        self._packs.written(pack)
+
+    def _note(self) -> None:
+        self.version += 1
+        self.changed.set()
+
+    def _entry(self, record: UnitRecord) -> _Entry:
+        entry = _Entry(record, _facts(record), message=self._secrets.redact(_message(record)))
+        if record.phase != TaskPhase.SUCCEEDED or record.answer is None:
+            return entry
+        return self._with_result(entry, record.answer, derived=record.derived)
+
+    def _with_result(self, entry: _Entry, answer: Answer, *, derived: bool) -> _Entry:
+        encoded = values.encode(answer.result)
+        facts = entry.facts + b',"resultBytes":%d' % len(encoded)
+        if self._secrets.stand_in(encoded) or (not derived and self._secrets.stand_in(answer.encode())):
+            return replace(entry, facts=facts, preview=HIDDEN)
+        preview = values.preview(answer.result, encoded)
+        whole = derived or answer.is_its_result
+        text = "" if whole or answer.structured or len(answer.blocks) != 1 else answer.text
+        fits = len(encoded) <= values.INLINE_BYTES
+        if derived:
+            return replace(entry, facts=facts, preview=preview, result=encoded if fits else b"")
+        if fits and (whole or 0 < len(text) <= TEXT_BYTES):
+            return replace(entry, facts=facts, preview=preview, result=encoded, text=text)
+        return replace(entry, facts=facts, preview=preview, reference=self._reference(answer))
+
+    def _reference(self, answer: Answer) -> str:
+        try:
+            return self._packs.add(answer)
+        except CallFailed:
+            return ""  # what `keep` found no room for has failed; this is a small one that came too late
+
+    def _tasks(self, room: int) -> bytes:
         if self._bare:
-            spoken = ("result", "resultPreview", "error")
-            return [
-                {name: value for name, value in entry.shown.items() if name not in spoken}
-                for entry in self._entries.values()
-            ]
-        total = sum(entry.inline_bytes for entry in self._entries.values())
-        left_out: set[str] = set()
-        for name in sorted(self._entries, key=lambda name: -self._entries[name].inline_bytes):
-            if total <= values.INLINE_TOTAL_BYTES:
+            return b"[%s]" % b",".join(entry.facts + b"}" for entry in self._sorted())
+        self._make_room(room)
+        for words, preview in _WORDS_BYTES:
+            shown = b"[%s]" % b",".join(_shown(entry, words, preview) for entry in self._sorted())
+            if len(shown) <= room:
                 break
-            left_out.add(name)
-            total -= self._entries[name].inline_bytes
-        return [entry.without_result() if name in left_out else entry.shown for name, entry in self._entries.items()]
+        return shown
+
+    def _make_room(self, room: int) -> None:
+        """Take the largest results out, into packs where they are not just what other units came to."""
+        total = sum(len(entry.facts) + 2 + entry.inline_bytes for entry in self._entries.values())
+        if total <= room:
+            return
+        for entry in sorted(self._entries.values(), key=lambda entry: -entry.inline_bytes):
+            if total <= room or not entry.inline_bytes:
+                return
+            answer = entry.record.answer
+            reference = "" if entry.record.derived or answer is None else self._reference(answer)
+            total -= entry.inline_bytes
+            self._entries[entry.record.name] = replace(entry, result=b"", text="", reference=reference)
+
+    def _sorted(self) -> Iterator[_Entry]:
+        """The entries in the workflow's order, each task's items and inner tasks after it, as they came."""
+        return iter(sorted(self._entries.values(), key=lambda entry: self._place(entry.record.name)))
+
+    def _place(self, name: str) -> int:
+        top = min((name.split(mark, 1)[0] for mark in "[/"), key=len)
+        return self._order.get(top, len(self._order))
 
 
-def _entry(record: TaskRecord) -> _Entry:
+def _facts(record: UnitRecord) -> bytes:
+    """The facts of a unit that are always shown. Items and inner tasks, of which there may be many, show less."""
     fields: dict[str, Any] = {"name": record.name, "phase": record.phase}
-    if record.start_time:
-        fields["start_time"] = _moment(record.start_time)
+    inner = "[" in record.name or "/" in record.name
+    if record.attempts:
+        fields["attempts"] = record.attempts
+    if record.progress:
+        fields["progress"] = record.progress
+    if record.start_time and not (inner and record.phase.final):
+        fields["startTime"] = _shown_moment(record.start_time)
     if record.completion_time:
-        fields |= {
-            "completion_time": _moment(record.completion_time),
-            "duration_milliseconds": record.duration_milliseconds,
-        }
-    if record.error:
-        fields["error"] = record.error
-    if record.phase != TaskPhase.SUCCEEDED:
-        return _Entry(record.phase, TaskStatus(**fields).wire())
-    encoded = values.encode(record.result)
-    size, preview = len(encoded), values.preview(record.result, encoded)
-    fields["result_bytes"] = size
-    if size > values.INLINE_BYTES:
-        return _Entry(record.phase, TaskStatus(**fields, result_preview=preview).wire())
-    shown = TaskStatus(**fields).wire() | {"result": orjson.Fragment(encoded)}
-    return _Entry(record.phase, shown, size, preview)
+        fields["completionTime"] = _shown_moment(record.completion_time)
+        fields["durationMilliseconds"] = record.duration_milliseconds
+    if record.reason:
+        fields["reason"] = record.reason
+    if record.reused_from:
+        fields["reusedFrom"] = record.reused_from
+    return orjson.dumps(fields)[:-1]
+
+
+def _message(record: UnitRecord) -> str:
+    return record.error.message if record.error else record.message or ""
+
+
+def _shown(entry: _Entry, words_bytes: int, preview_bytes: int) -> bytes:
+    fields: dict[str, Any] = {}
+    message = wording.cut(entry.message, words_bytes)
+    if entry.record.error:
+        fields["error"] = {"class": entry.record.error.class_, "message": message}
+    elif message:
+        fields["message"] = message
+    if entry.result:
+        fields["result"] = orjson.Fragment(entry.result)
+        if entry.text:
+            fields["resultText"] = entry.text
+    elif entry.preview and preview_bytes:
+        fields["resultPreview"] = wording.cut(entry.preview, preview_bytes)
+    if entry.reference:
+        fields["resultRef"] = entry.reference
+    return entry.facts + (b"," + orjson.dumps(fields)[1:] if fields else b"}")
 
 
 def _moment(time: datetime) -> datetime:
     """To the millisecond: enough to see what came first, and no digits that mean nothing."""
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+def _shown_moment(time: datetime) -> str:
+    return _moment(time).isoformat(timespec="milliseconds").replace("+00:00", "Z")

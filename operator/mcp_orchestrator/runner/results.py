@@ -1,6 +1,6 @@
-"""From what a tool answered to the one value that is the task's result. Called by `tools`.
+"""What a tool answered: its parts, and the one value that is the task's result. Made by `tools`, kept by the engine.
 
-The rules, in this order:
+The result, by the first rule that fits:
 1. structured content, as it is. An explicit null is a value; content that is not there is none.
 2. One block of text alone: what it says. If it is a JSON object or array, that; "123", "true" and the like stay text,
    because a text tool that happens to answer in digits must not change its type from one call to the next.
@@ -10,8 +10,11 @@ The rules, in this order:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
 
 import orjson
 from mcp_types import (
@@ -29,16 +32,100 @@ from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner import values
 from mcp_orchestrator.runner.calls import CallFailed
 
+_OF_TYPE = {"images": "image", "audio": "audio", "resources": "resource", "links": "resource_link"}
+"""What expressions call the blocks of a type."""
 
-def value(result: CallToolResult) -> Any:
-    """The result as plain JSON. Raises CallFailed if the tool failed, or if its result can't be held."""
+
+@dataclass(frozen=True)
+class Answer:
+    """A tool's answer as plain JSON. Its parts do not change, so what follows from them is worked out once."""
+
+    structured: tuple[Any, ...] = ()
+    """The structured content, if there is any."""
+    blocks: tuple[Mapping[str, Any], ...] = ()
+    """The blocks of content in their order, but for text that repeats the structured content."""
+
+    @classmethod
+    def of(cls, value: Any) -> Self:
+        """An answer that has a value and nothing else."""
+        return cls(structured=(value,))
+
+    @classmethod
+    def said(cls, text: str) -> Self:
+        """An answer that is a text and nothing else."""
+        return cls(blocks=({"type": "text", "text": text},))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """The answer that was encoded so."""
+        found = orjson.loads(data)
+        return cls(tuple(found.get("structured", ())), tuple(found["content"]))
+
+    def encode(self) -> bytes:
+        """The whole answer as JSON."""
+        structured = {"structured": list(self.structured)} if self.structured else {}
+        return values.encode({**structured, "content": list(self.blocks)})
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the whole answer, in hexadecimal digits."""
+        return hashlib.sha256(self.encode()).hexdigest()
+
+    @cached_property
+    def result(self) -> Any:
+        """The one value that is the task's result."""
+        if self.structured:
+            return self.structured[0]
+        if len(self._texts) < len(self.blocks):
+            return list(self.blocks)
+        return _meaning(self._texts[0]) if len(self._texts) == 1 else "\n".join(self._texts) if self._texts else None
+
+    @cached_property
+    def text(self) -> str:
+        """All text, or the structured content as JSON where there is no other."""
+        if self.structured and not self._texts:
+            return values.encode(self.structured[0]).decode()
+        return "\n".join(self._texts)
+
+    def content(self) -> dict[str, Any]:
+        """What expressions read of it."""
+        found: dict[str, Any] = {"result": self.result, "text": self.text}
+        if self.structured:
+            found["structured"] = self.structured[0]
+        for name, kind in _OF_TYPE.items():
+            found[name] = [block for block in self.blocks if block["type"] == kind]
+        return found
+
+    @property
+    def is_its_result(self) -> bool:
+        """Whether the result alone tells the whole answer: see `of_result`."""
+        return Answer.of_result(self.result).content() == self.content()
+
+    @classmethod
+    def of_result(cls, result: Any) -> Self:
+        """The answer that has this result, and nothing else: a text, or structured content."""
+        return cls.said(result) if isinstance(result, str) else cls.of(result)
+
+    @cached_property
+    def _texts(self) -> tuple[str, ...]:
+        return tuple(str(block["text"]) for block in self.blocks if block["type"] == "text")
+
+
+def answer(result: CallToolResult) -> Answer:
+    """The tool's answer. Raises CallFailed if the tool failed, or if its answer can't be held."""
     if result.is_error:
         raise CallFailed(ErrorClass.TOOL, _complaint(result))
     try:
-        found = values.plain(_picked(result))
+        structured = (
+            (values.plain(result.structured_content),) if "structured_content" in result.model_fields_set else ()
+        )
+        blocks = tuple(values.plain(_block(block)) for block in result.content)
     except values.Unusable as error:
         raise CallFailed(ErrorClass.PROTOCOL, f"the tool's result can't be used: {error}") from error
-    size = len(values.encode(found))
+    if structured:
+        blocks = tuple(block for block in blocks if not _repeats(block, structured[0]))
+    found = Answer(structured, blocks)
+    size = len(found.encode())
     if size > values.RESULT_BYTES:
         raise too_large(size)
     return found
@@ -52,13 +139,16 @@ def too_large(size: int) -> CallFailed:
     )
 
 
-def _picked(result: CallToolResult) -> Any:
-    if "structured_content" in result.model_fields_set:
-        return result.structured_content
-    texts = _texts(result.content)
-    if len(texts) < len(result.content):
-        return [_block(block) for block in result.content]
-    return _meaning(texts[0]) if len(texts) == 1 else "\n".join(texts) if texts else None
+def _repeats(block: Mapping[str, Any], structured: Any) -> bool:
+    """Whether the block is the structured content once more, as servers add it for old clients."""
+    if block["type"] != "text":
+        return False
+    if block["text"] == structured:
+        return True
+    try:
+        return bool(values.plain(orjson.loads(block["text"])) == structured)
+    except (ValueError, values.Unusable):
+        return False
 
 
 def _meaning(text: str) -> Any:
@@ -96,18 +186,3 @@ def _complaint(result: CallToolResult) -> str:
     if not words and result.structured_content is not None:
         words = str(result.structured_content)
     return words or "the tool reported an error without a word"
-
-
-from dataclasses import dataclass  # stub
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    result: Any
-
-    @classmethod
-    def of(cls, value: Any) -> Answer:
-        return cls(value)
-
-    def content(self) -> dict[str, Any]:
-        return {"result": self.result, "text": self.result if isinstance(self.result, str) else None}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from types import TracebackType
@@ -18,14 +17,11 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner import failures, results, schemas, wire
 from mcp_orchestrator.runner.calls import Call, CallFailed
+from mcp_orchestrator.runner.results import Answer
 
 META = "mcp-orchestrator.io"
 LEAVE_SECONDS = 3.0
 """How long saying goodbye to a server may take after a call's time was over."""
-CONNECT_PATIENCE_SECONDS = 60.0
-"""How long a server that can't be reached is asked again, at most: as long as a pod takes to start anew."""
-FIRST_WAIT_SECONDS = 0.1
-LONGEST_WAIT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,6 @@ class _Attempt:
     """One try to make a call, and what came of it."""
 
     call: Call
-    number: int
     wire: wire.Wire
     answer: mcp_types.CallToolResult | mcp_types.InputRequiredResult | mcp_types.Result | None = None
 
@@ -60,13 +55,9 @@ class McpCaller:
         *,
         run_uid: str,
         traceparent: str = "",
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._servers = servers
         self._meta = {f"{META}/run": run_uid} | ({"traceparent": traceparent} if traceparent else {})
-        self._sleep = sleep
-        self._jitter = jitter
         self._pool = wire.pool(tls=any(server.url.startswith("https:") for server in servers.values()))
         self._known: dict[str, mcp_types.DiscoverResult] = {}
         self._schemas = schemas.OutputSchemas()
@@ -82,36 +73,15 @@ class McpCaller:
     ) -> None:
         await self._pool.aclose()
 
-    async def call(self, call: Call) -> Any:
-        """The result of one call, as plain JSON. Raises CallFailed.
-
-        Made again only while the tool surely has not seen it, for a minute at most: a server's pod that is just being
-        replaced must not fail a run.
-        """
+    async def call(self, call: Call) -> Answer:
+        """Make the call, once. Raises CallFailed."""
         server = self._servers.get(call.server)
         if server is None:
-            raise CallFailed(ErrorClass.RUNNER, f'the run has no server "{call.server}" on record')
-        begun = asyncio.get_running_loop().time()
-        allowed = call.timeout_seconds or server.timeout_seconds
-        patience = min(allowed, CONNECT_PATIENCE_SECONDS)
-        number = 1
-        earlier: CallFailed | None = None
-        while True:
-            spent = asyncio.get_running_loop().time() - begun
-            try:
-                return await self._try(server, _Attempt(call, number, wire.Wire(self._pool)), allowed - spent, allowed)
-            except CallFailed as failure:
-                wait = min(FIRST_WAIT_SECONDS * 2.0 ** (number - 1), LONGEST_WAIT_SECONDS) * (0.5 + self._jitter())
-                spent = asyncio.get_running_loop().time() - begun
-                if not failure.never_sent or spent + wait >= patience:
-                    # That time was over tells less than why the server could not be reached before.
-                    late = failure.never_sent and failure.error_class == ErrorClass.TIMEOUT
-                    raise _after(earlier if earlier and late else failure, number, spent) from failure
-                earlier = failure
-            number += 1
-            await self._sleep(wait)
+            raise CallFailed(ErrorClass.RUNNER, f'the run has no server "{call.server}" on record', never_sent=True)
+        attempt = _Attempt(call, wire.Wire(self._pool))
+        return await self._try(server, attempt, call.timeout_seconds)
 
-    async def _try(self, server: Server, attempt: _Attempt, seconds: float, allowed: float) -> Any:
+    async def _try(self, server: Server, attempt: _Attempt, seconds: float) -> Answer:
         name = attempt.call.server
         try:
             # The inner limit is the call's own. Leaving may wait for the server once more, and is limited by the outer.
@@ -119,7 +89,7 @@ class McpCaller:
                 await self._exchange(server, attempt, seconds)
         except TimeoutError:
             if attempt.answer is None:
-                raise failures.timed_out(attempt.wire, name, allowed) from None
+                raise failures.timed_out(attempt.wire, name, seconds) from None
         except (MCPError, ValueError, RuntimeError, httpx2.HTTPError, httpx2.InvalidURL, ExceptionGroup) as error:
             # What goes wrong after the answer is here, in asking for schemas or in leaving, takes nothing from it.
             if attempt.answer is None:
@@ -162,16 +132,16 @@ class McpCaller:
     def _meta_of(self, attempt: _Attempt, seconds: float) -> Any:
         return {
             **self._meta,
-            f"{META}/task": attempt.call.task,
-            f"{META}/attempt": attempt.number,
+            f"{META}/task": attempt.call.unit,
+            f"{META}/attempt": attempt.call.attempt,
             # A gateway gives the call this time, instead of its server's own.
             f"{META}/timeout-seconds": round(seconds, 3),
         }
 
-    def _result(self, attempt: _Attempt) -> Any:
+    def _result(self, attempt: _Attempt) -> Answer:
         answer = attempt.answer
         if isinstance(answer, mcp_types.CallToolResult):
-            found = results.value(answer)
+            found = results.answer(answer)
             self._schemas.check(attempt.call.server, attempt.call.tool, answer)
             return found
         if isinstance(answer, mcp_types.InputRequiredResult):
@@ -185,9 +155,3 @@ class McpCaller:
 def _is_unknown_version(error: BaseException) -> bool:
     found = failures.leaf(error)
     return isinstance(found, MCPError) and found.code == mcp_types.UNSUPPORTED_PROTOCOL_VERSION
-
-
-def _after(failure: CallFailed, attempts: int, spent_seconds: float) -> CallFailed:
-    if attempts == 1:
-        return failure
-    return CallFailed(failure.error_class, f"{failure.message} (tried {attempts} times in {spent_seconds:.0f} s)")

@@ -26,6 +26,7 @@ class Settings:
     log_level: str = "INFO"
     max_concurrent_workflows: int = 10
     timeout_seconds: int = 3600
+    retry_attempts: int = 3
     image: str = "mcp-orchestrator:dev"
     image_pull_policy: str = "IfNotPresent"
     namespace: str = "mcp-orchestrator"
@@ -50,6 +51,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         log_level=source.choice("LOG_LEVEL", default.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
         max_concurrent_workflows=source.integer("MAX_CONCURRENT_WORKFLOWS", default.max_concurrent_workflows, 0),
         timeout_seconds=max(1, source.integer("TIMEOUT", default.timeout_seconds * 1000, 1000) // 1000),
+        retry_attempts=source.integer("RETRY_ATTEMPTS", default.retry_attempts, 1),
         image=source.text("IMAGE", default.image),
         image_pull_policy=source.choice(
             "IMAGE_PULL_POLICY", default.image_pull_policy, ("Always", "IfNotPresent", "Never")

@@ -173,6 +173,8 @@ class RunReason(StrEnum):
     JOB_DELETED = "JobDeleted"
     TASK_INDETERMINATE = "TaskIndeterminate"
     RUN_NOT_FOUND = "RunNotFound"
+    RUN_NOT_FINISHED = "RunNotFinished"
+    CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
     INTERRUPTED = "Interrupted"
     NAME_CONFLICT = "NameConflict"
 
@@ -336,6 +338,12 @@ class WorkflowRunStatus(Model):
     template: ResolvedTemplate | None = Field(None, description="The workflow as it was when the run was admitted.")
     servers: tuple[ResolvedServer, ...] = Field(
         (), description="The servers as they were when the run was admitted.", max_length=100
+    )
+    resumed_packs: tuple[ObjectName, ...] = Field(
+        (),
+        description="ConfigMaps with results of the run that this one resumes.",
+        max_length=1000,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     attempt: int | None = Field(None, description="Which attempt this is, counted from 1.")
     job_name: str | None = Field(None, description="Name of the run's Job.", max_length=63)

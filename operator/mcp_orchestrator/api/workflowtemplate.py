@@ -318,6 +318,7 @@ class TemplateReason(StrEnum):
     SERVER_NOT_FOUND = "ServerNotFound"
     SERVER_NOT_READY = "ServerNotReady"
     TOOL_NOT_FOUND = "ToolNotFound"
+    TEMPLATE_NOT_FOUND = "TemplateNotFound"
     INVALID_ARGUMENT = "InvalidArgument"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.reading import Unreadable, read
 from mcp_orchestrator.api.workflowrun import RunPhase
-from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
+from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplate
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.controllers.store import Key, Store
 
@@ -28,7 +28,11 @@ def new_store() -> Store:
     """An empty store that knows our kinds."""
     store = Store()
     store.register(SERVER, slim=lambda body: read(MCPServer, body), indexes={"namespace": _namespace_of})
-    store.register(TEMPLATE, slim=lambda body: read(WorkflowTemplate, body), indexes={"server": _servers_of})
+    store.register(
+        TEMPLATE,
+        slim=lambda body: read(WorkflowTemplate, body),
+        indexes={"namespace": _namespace_of, "server": _servers_of, "template": _templates_of},
+    )
     store.register(RUN, slim=slim_run, indexes={"state": _state_of})
     store.register(JOB, slim=lambda body: _only(body, "metadata", "status"))
     store.register(DEPLOYMENT, slim=lambda body: _only(body, "metadata", "status"))
@@ -84,6 +88,8 @@ class Waker:
             yield key
         if key.kind == SERVER:
             yield from self._store.select_keys(TEMPLATE, "server", (key.namespace, key.name))
+        if key.kind == TEMPLATE:
+            yield from self._store.select_keys(TEMPLATE, "template", (key.namespace, key.name))
         if key.kind in (SERVER, TEMPLATE):
             yield from self._store.select_keys(RUN, "state", ("waiting", key.namespace))
         if key.kind in (JOB, DEPLOYMENT, SERVICE):
@@ -96,14 +102,25 @@ def _owners(key: Key, record: Json) -> Iterator[Key]:
             yield Key(owner["kind"], key.namespace, owner["name"])
 
 
-def _namespace_of(server: MCPServer | Unreadable) -> Iterable[Hashable]:
-    return (server.metadata.namespace,)
+def _namespace_of(found: MCPServer | WorkflowTemplate | Unreadable) -> Iterable[Hashable]:
+    return (found.metadata.namespace,)
 
 
 def _servers_of(template: WorkflowTemplate | Unreadable) -> Iterable[Hashable]:
     if isinstance(template, Unreadable):
         return ()
-    return {(template.metadata.namespace, task.server) for task in template.spec.tasks}
+    return {(template.metadata.namespace, task.server) for task in _tasks_of(template) if task.server}
+
+
+def _templates_of(template: WorkflowTemplate | Unreadable) -> Iterable[Hashable]:
+    """The templates that the tasks of one run: it is looked at again when one of these changes."""
+    if isinstance(template, Unreadable):
+        return ()
+    return {(template.metadata.namespace, task.template.name) for task in _tasks_of(template) if task.template}
+
+
+def _tasks_of(template: WorkflowTemplate) -> tuple[Task, ...]:
+    return (*template.spec.tasks, *template.spec.finally_)
 
 
 def _state_of(run: Json) -> Iterable[Hashable]:

@@ -10,7 +10,6 @@ from typing import Any
 from mcp_orchestrator import telemetry
 from mcp_orchestrator.api.reading import Unreadable, read
 from mcp_orchestrator.api.workflowrun import RunPhase, WorkflowRun
-from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.cluster import errors, resources
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.controllers import records, templates
@@ -19,9 +18,10 @@ from mcp_orchestrator.controllers.admission import Admission
 from mcp_orchestrator.controllers.children import Children, DyingObject, ForeignObject
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.controllers.writing import Writer
-from mcp_orchestrator.planning import endings, runs
+from mcp_orchestrator.planning import attempts, endings, runs
 from mcp_orchestrator.planning.admission import Candidate
 from mcp_orchestrator.planning.plan import Plan
+from mcp_orchestrator.planning.resolution import Surroundings
 from mcp_orchestrator.planning.runs import ObservedRun
 from mcp_orchestrator.planning.unreadable import plan_unreadable
 from mcp_orchestrator.settings import Settings, clock
@@ -108,12 +108,7 @@ class Runs:
 
     async def _observe(self, key: Key, run: WorkflowRun) -> ObservedRun:
         if run.status.admitted_at is None:
-            return ObservedRun(
-                run=run,
-                template=self._template(key, run),
-                servers=templates.servers_of(self._store, key.namespace),
-                slot=self._admission.has_slot(key),
-            )
+            return ObservedRun(run=run, around=await self._around(key, run), slot=self._admission.has_slot(key))
         job = await self._job(run)
         if job is None:
             return ObservedRun(run=run)
@@ -121,21 +116,49 @@ class Runs:
         if ended and not (run.status.runner and run.status.runner.outcome):
             # The Job's end may be known before the runner's last word: ask for that word.
             run = await self._fresh(key, run)
-        reported = run.status.runner is not None and (not ended or run.status.runner.outcome is not None)
+        runner = attempts.current_runner(run)
+        reported = runner is not None and (not ended or runner.outcome is not None)
         early = clock() - (run.status.admitted_at or clock()) < runs.START_WAKE and not ended
         return ObservedRun(run=run, job=job, pods=() if reported or early else await self._pods(run))
 
-    def _template(self, key: Key, run: WorkflowRun) -> WorkflowTemplate | None:
-        if run.spec.template_ref is None:
+    async def _around(self, key: Key, run: WorkflowRun) -> Surroundings:
+        """What stands beside a run that is not admitted yet."""
+        return Surroundings(
+            templates=templates.templates_of(self._store, key.namespace),
+            servers=templates.servers_of(self._store, key.namespace),
+            texts=await self._texts(run),
+            resumed=await self._resumed(run),
+        )
+
+    async def _texts(self, run: WorkflowRun) -> Mapping[tuple[str, str], str | None]:
+        """What stands in the ConfigMaps that the run's parameters are read from."""
+        refs = [source.config_map_key_ref for source in run.spec.parameters_from if source.config_map_key_ref]
+        held: dict[str, Mapping[str, str]] = {}
+        for name in sorted({ref.name for ref in refs}):
+            try:
+                body = await self._client.get(resources.CONFIG_MAPS, name, run.metadata.namespace)
+            except errors.NotFound:
+                body = {}
+            held[name] = body.get("data") or {}
+        return {(ref.name, ref.key): held[ref.name].get(ref.key) for ref in refs}
+
+    async def _resumed(self, run: WorkflowRun) -> WorkflowRun | None:
+        """The run that this one resumes: whole, if it has ended; the store keeps no more than its outline."""
+        name, namespace = run.spec.resume_from, run.metadata.namespace
+        if not name or name == run.metadata.name or not self._store.get(Key(records.RUN, namespace, name)):
             return None
-        found = self._store.get(Key(records.TEMPLATE, key.namespace, run.spec.template_ref.name))
-        return found if isinstance(found, WorkflowTemplate) else None
+        try:
+            found = read(WorkflowRun, await self._client.get(resources.WORKFLOW_RUNS, name, namespace))
+        except errors.NotFound:
+            return None
+        return found if isinstance(found, WorkflowRun) else None
 
     async def _job(self, run: WorkflowRun) -> Mapping[str, Any] | None:
         """The run's Job. That there is none is believed of the API server only, once a runner was at work."""
         name, namespace = run.status.job_name or "", run.metadata.namespace
         job: dict[str, Any] | None = self._store.get(Key(records.JOB, namespace, name))
-        if job is None and run.status.runner and not run.status.runner.outcome:
+        runner = attempts.current_runner(run)
+        if job is None and runner and not runner.outcome:
             try:
                 return await self._client.get(resources.JOBS, name, namespace)
             except errors.NotFound:

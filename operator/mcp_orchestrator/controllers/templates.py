@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.reading import Unreadable
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.store import Key, Store
@@ -29,7 +30,8 @@ class Templates:
         if isinstance(template, Unreadable):
             plan = plan_unreadable(template)
         else:
-            plan = templates.plan_template(ObservedTemplate(template, servers_of(self._store, key.namespace)), clock())
+            servers, others = servers_of(self._store, key.namespace), templates_of(self._store, key.namespace)
+            plan = templates.plan_template(ObservedTemplate(template, servers, others), clock())
         return await self._writer.write(resources.WORKFLOW_TEMPLATES, key, template.metadata, plan)
 
 
@@ -37,3 +39,9 @@ def servers_of(store: Store, namespace: str) -> dict[str, MCPServer]:
     """The readable servers of a namespace, by name."""
     found = store.select(records.SERVER, "namespace", namespace)
     return {server.metadata.name: server for server in found if isinstance(server, MCPServer)}
+
+
+def templates_of(store: Store, namespace: str) -> dict[str, WorkflowTemplate]:
+    """The readable templates of a namespace, by name."""
+    found = store.select(records.TEMPLATE, "namespace", namespace)
+    return {template.metadata.name: template for template in found if isinstance(template, WorkflowTemplate)}

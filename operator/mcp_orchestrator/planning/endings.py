@@ -45,8 +45,6 @@ def reported(run: WorkflowRun, now: datetime) -> Plan:
     reason = RunReason(runner.reason) if runner.reason in set(RunReason) else RunReason.RUNNER_FAILED
     message = runner.message or "the runner gave no reason"
     if runner.outcome == Outcome.SUCCEEDED:
-        count = len(template.spec.tasks)
-        message = f"{count} task{'s'[: count > 1]} succeeded"
         return _finish(run, RunPhase.SUCCEEDED, RunReason.SUCCEEDED, message, now)
     found: Diagnosis | None = None
     if reason == RunReason.TIMED_OUT:
@@ -66,7 +64,8 @@ def abandoned(
     if failure.get("reason") == "DeadlineExceeded":
         return _too_late(run, seen, runstatus.timeout_seconds(run, settings), now)
     words = failure.get("message") or "its Job completed"
-    return failed(run, RunReason.RUNNER_FAILED, f"the run's pod ended without a report ({words})", now, seen)
+    times = f" {run.status.attempt} times" if (run.status.attempt or 1) > 1 else ""
+    return failed(run, RunReason.RUNNER_FAILED, f"the run's pod ended{times} without a report ({words})", now, seen)
 
 
 def _too_late(run: WorkflowRun, seen: tuple[Mapping[str, Any], ...], limit_seconds: int, now: datetime) -> Plan:

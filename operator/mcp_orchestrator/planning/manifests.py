@@ -13,15 +13,10 @@ from typing import Any
 
 from mcp_orchestrator.api.base import API_VERSION, GROUP, RUNNER_MANAGER, ObjectMeta
 from mcp_orchestrator.api.mcpserver import GATEWAY_PORT, SERVICE_PORT, MCPServer, RemoteHeader
-from mcp_orchestrator.api.workflowrun import ResolvedTemplate
 from mcp_orchestrator.planning import podparts
 from mcp_orchestrator.settings import Settings
 
-START_SECONDS = 300
-"""How long a run's pod may take to be placed, to fetch its image and to start."""
 SERVER_LABEL = f"{GROUP}/server"
-RUN_LABEL = f"{GROUP}/run"
-TEMPLATE_LABEL = f"{GROUP}/template"
 PART_OF = {"app.kubernetes.io/part-of": "mcp-orchestrator", "app.kubernetes.io/managed-by": "mcp-orchestrator"}
 
 
@@ -124,72 +119,6 @@ def job_name(run_name: str, run_uid: str, attempt: int) -> str:
     """A name that is the same for the same attempt of the same run, and for no other: at most 63 characters."""
     digest = hashlib.sha256(f"{run_uid}/{attempt}".encode()).hexdigest()[:10]
     return f"{run_name[:40].rstrip('-.').replace('.', '-')}-{digest}"
-
-
-def run_job(
-    *,
-    metadata: ObjectMeta,
-    template: ResolvedTemplate,
-    name: str,
-    timeout_seconds: int,
-    traceparent: str,
-    settings: Settings,
-) -> dict[str, Any]:
-    """The Job of one attempt of a run. Its pod runs once: repeating tool calls is not the Job's decision."""
-    labels = {**PART_OF, "app.kubernetes.io/component": "run", RUN_LABEL: metadata.uid}
-    if template.name and len(template.name) <= 63:
-        labels[TEMPLATE_LABEL] = template.name
-    placement = template.spec.pod
-    environment = {
-        "RUN_NAME": metadata.name,
-        "RUN_NAMESPACE": metadata.namespace,
-        "RUN_TIMEOUT_SECONDS": str(timeout_seconds),
-        "LOG_LEVEL": settings.log_level,
-        "MODE": settings.mode,
-    }
-    container = {
-        "name": "runner",
-        "image": settings.image,
-        "imagePullPolicy": settings.image_pull_policy,
-        "args": ["runner"],
-        "env": [
-            *({"name": f"MCP_ORCHESTRATOR_{key}", "value": value} for key, value in environment.items()),
-            {"name": "TRACEPARENT", "value": traceparent},
-            podparts.downward("MCP_ORCHESTRATOR_POD_NAME", "metadata.name"),
-            podparts.downward("MCP_ORCHESTRATOR_POD_UID", "metadata.uid"),
-        ],
-        "resources": podparts.resources(placement.resources if placement else None),
-        "securityContext": podparts.container_security(),
-        "volumeMounts": [podparts.TMP_MOUNT],
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
-    pod: dict[str, Any] = {
-        "restartPolicy": "Never",
-        "serviceAccountName": RUNNER_MANAGER,
-        "enableServiceLinks": False,
-        "securityContext": podparts.pod_security(),
-        "containers": [container],
-        "volumes": [podparts.TMP_VOLUME],
-    }
-    if placement:
-        pod |= podparts.placement(placement.node_selector, placement.tolerations)
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": name,
-            "namespace": metadata.namespace,
-            "labels": labels,
-            "ownerReferences": owner("WorkflowRun", metadata),
-        },
-        "spec": {
-            "backoffLimit": 0,
-            "podReplacementPolicy": "Failed",
-            # The runner keeps the time itself, from its start on; this ends a pod that never starts or that hangs.
-            "activeDeadlineSeconds": timeout_seconds + START_SECONDS,
-            "template": {"metadata": {"labels": labels}, "spec": pod},
-        },
-    }
 
 
 def runner_account(namespace: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,8 +11,12 @@ from typing import Any
 
 import orjson
 
+from mcp_orchestrator.api.workflowrun import ParameterSource, WorkflowRunSpec
 from mcp_orchestrator.api.workflowtemplate import Mistake, Parameter, TemplateReason
 from mcp_orchestrator.planning import mistakes, schemas
+
+Texts = Mapping[tuple[str, str], str | None]
+"""What ConfigMaps hold under their keys, by (name, key); None where there is no such ConfigMap or key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,43 @@ def from_text(parameter: Parameter | None, text: str) -> Any:
     except orjson.JSONDecodeError as error:
         where = f"line {error.lineno}, character {error.colno}"
         raise NotReadable(f"it must be JSON of type {declared}, and can't be read ({where})") from None
+
+
+def check_given(spec: WorkflowRunSpec, declared: tuple[Parameter, ...], texts: Texts) -> tuple[Mistake, ...]:
+    """What is wrong with the parameters that a run gives, as far as the operator may know: it reads no Secret."""
+    known = {parameter.name: parameter for parameter in declared}
+    found, elsewhere = [], {}
+    for place, source in enumerate(spec.parameters_from):
+        path = f"spec.parametersFrom[{place}]"
+        parameter = known.get(source.name)
+        if source.name in spec.parameters:
+            found.append(a_mistake(path, f'"{source.name}" stands in spec.parameters too: take it out of one of them'))
+        elif parameter is None:
+            found.append(a_mistake(path, _unknown(source.name, known)))
+        elif source.secret_key_ref and not parameter.sensitive:
+            message = f'"{source.name}" is read from a Secret: declare the parameter with sensitive: true'
+            found.append(a_mistake(path, message))
+        elsewhere[source.name] = source
+    from_maps = {
+        name: texts[key]
+        for name, source in elsewhere.items()
+        if (ref := source.config_map_key_ref) and (key := (ref.name, ref.key)) in texts
+    }
+    for name, text in from_maps.items():
+        if text is not None and (parameter := known.get(name)):
+            found.extend(_from_map(parameter, text, elsewhere[name]))
+    here = tuple(parameter for parameter in declared if parameter.name not in elsewhere)
+    inline = {name: value for name, value in spec.parameters.items() if name not in elsewhere}
+    return (*found, *resolve(here, inline, "spec.parameters").mistakes)
+
+
+def _from_map(parameter: Parameter, text: str, source: ParameterSource) -> Iterator[Mistake]:
+    ref = source.config_map_key_ref
+    path = f"spec.parametersFrom.{parameter.name} (ConfigMap {ref.name}, key {ref.key})" if ref else ""
+    try:
+        yield from _unfit(parameter, from_text(parameter, text), path)
+    except NotReadable as error:
+        yield a_mistake(path, str(error))
 
 
 def check_declarations(parameters: tuple[Parameter, ...], path: str) -> tuple[Mistake, ...]:

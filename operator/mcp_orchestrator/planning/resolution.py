@@ -1,20 +1,30 @@
-"""Whether a run can start: its workflow, parameters and servers looked up and checked. Called by planning.runs."""
+"""Whether a run can start: its workflows, parameters and servers looked up and checked. Called by planning.runs."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import orjson
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.mcpserver import MCPServer, ServerCondition
-from mcp_orchestrator.api.workflowrun import ResolvedServer, ResolvedTemplate, RunReason, WorkflowRun
+from mcp_orchestrator.api.mcpserver import MCPServer, ServerCondition, Tool
+from mcp_orchestrator.api.workflowrun import (
+    NestedTemplate,
+    ResolvedServer,
+    ResolvedTemplate,
+    ResolvedTool,
+    RunReason,
+    WorkflowRun,
+)
 from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason, WorkflowTemplate, WorkflowTemplateSpec
-from mcp_orchestrator.planning import checks, manifests, parameters
+from mcp_orchestrator.planning import checks, manifests, nesting, parameters
 
-PASSING = frozenset({TemplateReason.SERVER_NOT_FOUND, TemplateReason.SERVER_NOT_READY})
+PASSING = frozenset(
+    {TemplateReason.SERVER_NOT_FOUND, TemplateReason.SERVER_NOT_READY, TemplateReason.TEMPLATE_NOT_FOUND}
+)
 """Mistakes that may go away without a change of the workflow."""
 
 
@@ -45,15 +55,28 @@ class Resolved:
 
     template: ResolvedTemplate
     servers: tuple[ResolvedServer, ...]
+    resumed_packs: tuple[str, ...] = ()
 
 
-def resolve(
-    run: WorkflowRun, template: WorkflowTemplate | None, servers: Mapping[str, MCPServer]
-) -> Resolved | Waiting | Rejected:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What stands beside the run in its namespace, by name."""
+
+    templates: Mapping[str, WorkflowTemplate] = field(default_factory=dict)
+    servers: Mapping[str, MCPServer] = field(default_factory=dict)
+    texts: parameters.Texts = field(default_factory=dict)
+    """What the ConfigMaps hold that spec.parametersFrom names."""
+    resumed: WorkflowRun | None = None
+    """The run that spec.resumeFrom names."""
+
+
+def resolve(run: WorkflowRun, around: Surroundings) -> Resolved | Waiting | Rejected:
     """Look at the run's workflow first, then its parameters, then its servers."""
-    workflow, path = run.spec.template, "spec.template"
+    workflow, path, name = run.spec.template, "spec.template", ""
+    template: WorkflowTemplate | None = None
     if workflow is None:
         name = run.spec.template_ref.name if run.spec.template_ref else ""
+        template = around.templates.get(name)
         if template is None:
             return Waiting(
                 RunReason.TEMPLATE_NOT_FOUND,
@@ -61,45 +84,119 @@ def resolve(
                 f'"{run.metadata.namespace}"; create it, or delete this run and name another',
             )
         workflow, path = template.spec, f"WorkflowTemplate {name} spec"
-    mistakes = checks.check_workflow(workflow, path)
+    nested = nesting.find(workflow, around.templates, path, name)
+    mistakes = checks.check_workflow(workflow, path) or nested.mistakes or nesting.check(workflow, nested, path)
     if mistakes:
         return Rejected(RunReason.TEMPLATE_INVALID, mistakes)
-    given = parameters.resolve(workflow.parameters, run.spec.parameters, "spec.parameters")
-    if given.mistakes:
-        return Rejected(RunReason.INVALID_PARAMETER, given.mistakes)
-    return _with_servers(run, template, workflow, path, servers)
+    if wrong := parameters.check_given(run.spec, workflow.parameters, around.texts):
+        return Rejected(RunReason.INVALID_PARAMETER, wrong)
+    if waiting := _waits_for(run, nested, around):
+        return waiting
+    found = _with_servers(run, _Workflows(template, workflow, path, nested), around.servers)
+    if isinstance(found, Resolved) and around.resumed:
+        return replace(found, resumed_packs=_packs(around.resumed))
+    return found
+
+
+def _packs(run: WorkflowRun) -> tuple[str, ...]:
+    """The ConfigMaps that results of a run stand in."""
+    references = (task.result_ref for task in run.status.tasks if task.result_ref)
+    return tuple(
+        sorted({ref.partition("/")[0] for ref in references if "://" not in ref} | {*run.status.resumed_packs})
+    )
+
+
+def _waits_for(run: WorkflowRun, nested: nesting.Nested, around: Surroundings) -> Waiting | None:
+    """What must be there besides servers, and may come."""
+    if nested.missing:
+        return Waiting(RunReason.TEMPLATE_NOT_FOUND, str(nested.missing[0]))
+    for place, source in enumerate(run.spec.parameters_from):
+        ref = source.config_map_key_ref
+        if ref and around.texts.get((ref.name, ref.key)) is None:
+            path = f"spec.parametersFrom[{place}].configMapKeyRef"
+            message = f'{path}: there is no ConfigMap "{ref.name}" with a key "{ref.key}" in the namespace; create it'
+            return Waiting(RunReason.CONFIG_MAP_NOT_FOUND, message)
+    return _waits_for_resumed(run, around.resumed)
+
+
+def _waits_for_resumed(run: WorkflowRun, other: WorkflowRun | None) -> Waiting | None:
+    name = run.spec.resume_from
+    if not name:
+        return None
+    if other is None:
+        message = f'spec.resumeFrom: there is no WorkflowRun "{name}" in the namespace'
+        return Waiting(RunReason.RUN_NOT_FOUND, f"{message}; delete this run and name another")
+    if not (other.status.phase and other.status.phase.final):
+        return Waiting(RunReason.RUN_NOT_FINISHED, f'spec.resumeFrom: WorkflowRun "{name}" has not ended yet')
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Workflows:
+    """The run's workflow, where it stands, and those that its tasks run."""
+
+    template: WorkflowTemplate | None
+    spec: WorkflowTemplateSpec
+    path: str
+    nested: nesting.Nested
+
+    def all(self) -> tuple[tuple[str, WorkflowTemplateSpec], ...]:
+        """Each with its path."""
+        inner = ((nesting.path_of(found), found.spec) for found in self.nested.templates)
+        return ((self.path, self.spec), *inner)
 
 
 def _with_servers(
-    run: WorkflowRun,
-    template: WorkflowTemplate | None,
-    workflow: WorkflowTemplateSpec,
-    path: str,
-    servers: Mapping[str, MCPServer],
+    run: WorkflowRun, workflows: _Workflows, servers: Mapping[str, MCPServer]
 ) -> Resolved | Waiting | Rejected:
-    found = check_tools(workflow, servers, path)
-    if found.lasting:
-        return Rejected(RunReason.TEMPLATE_INVALID, found.lasting)
-    if found.passing:
-        first = next((mistake for mistake in found.passing if mistake.reason in PASSING), found.passing[0])
+    all_found = [check_tools(spec, servers, path) for path, spec in workflows.all()]
+    if lasting := tuple(mistake for found in all_found for mistake in found.lasting):
+        return Rejected(RunReason.TEMPLATE_INVALID, lasting)
+    if passing := tuple(mistake for found in all_found for mistake in found.passing):
+        first = next((mistake for mistake in passing if mistake.reason in PASSING), passing[0])
         missing = first.reason == TemplateReason.SERVER_NOT_FOUND
         changing = "" if first.reason in PASSING else " (the server is changing, and may have other tools soon)"
         return Waiting(RunReason.SERVER_NOT_FOUND if missing else RunReason.SERVER_NOT_READY, f"{first}{changing}")
-    used = sorted({task.server for task in workflow.tasks})
+    used = _tools_used(spec for _, spec in workflows.all())
     for name in used:
         ready = conditions.find(servers[name].status.conditions, ServerCondition.READY)
         if ready is None or ready.status != conditions.ConditionStatus.TRUE:
             why = f"{ready.reason}: {ready.message}" if ready else "it has not been checked yet"
             return Waiting(RunReason.SERVER_NOT_READY, f'MCPServer "{name}" is not ready: {why}')
     return Resolved(
-        template=ResolvedTemplate(
-            **({"name": template.metadata.name} if template else {}),
-            generation=template.metadata.generation if template else run.metadata.generation,
-            digest=digest(workflow),
-            spec=workflow,
-        ),
-        servers=tuple(_server(servers[name]) for name in used),
+        template=_snapshot(run, workflows),
+        servers=tuple(_server(servers[name], tools) for name, tools in used.items()),
     )
+
+
+def _snapshot(run: WorkflowRun, workflows: _Workflows) -> ResolvedTemplate:
+    template, inner = workflows.template, workflows.nested.templates
+    nested = tuple(
+        NestedTemplate(
+            name=found.metadata.name,
+            generation=found.metadata.generation,
+            digest=digest(found.spec),
+            spec=found.spec,
+        )
+        for found in inner
+    )
+    return ResolvedTemplate(
+        **({"name": template.metadata.name} if template else {}),
+        generation=template.metadata.generation if template else run.metadata.generation,
+        digest=digest(workflows.spec),
+        spec=workflows.spec,
+        **({"nested": nested} if nested else {}),
+    )
+
+
+def _tools_used(workflows: Iterable[WorkflowTemplateSpec]) -> Mapping[str, tuple[str, ...]]:
+    """The servers that tasks call, in order, with their tools."""
+    found: dict[str, set[str]] = {}
+    for spec in workflows:
+        for task in (*spec.tasks, *spec.finally_):
+            if task.server and task.tool:
+                found.setdefault(task.server, set()).add(task.tool)
+    return {name: tuple(sorted(found[name])) for name in sorted(found)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +236,20 @@ def digest(workflow: WorkflowTemplateSpec) -> str:
     return "sha256:" + hashlib.sha256(canonical).hexdigest()
 
 
-def _server(server: MCPServer) -> ResolvedServer:
-    fields = {"tools_digest": server.status.tools_digest} if server.status.tools_digest else {}
+def _server(server: MCPServer, tools: tuple[str, ...]) -> ResolvedServer:
+    """The server as the run keeps it, with what the tools that it calls say of themselves."""
+    fields: dict[str, Any] = {"tools_digest": server.status.tools_digest} if server.status.tools_digest else {}
+    if "retry" in server.spec.model_fields_set:
+        fields["retry"] = server.spec.retry
+    known = {tool.name: tool for tool in server.status.tools}
     return ResolvedServer(
         name=server.metadata.name,
         url=manifests.server_url(server),
         timeout_seconds=server.spec.timeout_seconds,
+        tools=tuple(ResolvedTool(name=name, repeatable=_is_repeatable(known[name])) for name in tools),
         **fields,
     )
+
+
+def _is_repeatable(tool: Tool) -> bool:
+    return bool(tool.read_only or tool.idempotent)

@@ -1,8 +1,8 @@
 """Whether and when a call that failed is made again, and whether its outcome is known. Called by the runner's engine.
 
 What may be repeated follows from two facts: whether the tool can have seen the call, and whether it does harm if it
-sees one twice. An author's `retry.on` widens or narrows the classes, but never makes an unsafe call repeat whose outcome
-is not known.
+sees one twice. An author's `retry.on` widens or narrows the classes, but never makes an unsafe call repeat whose
+outcome is not known.
 """
 
 from __future__ import annotations

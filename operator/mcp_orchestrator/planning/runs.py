@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Verdict
-from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, RunReason, WorkflowRun
-from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
-from mcp_orchestrator.planning import endings, manifests, pods, resolution, runstatus
+from mcp_orchestrator.planning import attempts, endings, manifests, pods, resolution, runjob, runstatus
 from mcp_orchestrator.planning.plan import Event, EventType, Plan
+from mcp_orchestrator.planning.resolution import Surroundings
 from mcp_orchestrator.settings import Settings
 
+UNWATCHED = frozenset({RunReason.CONFIG_MAP_NOT_FOUND, RunReason.RUN_NOT_FOUND, RunReason.RUN_NOT_FINISHED})
 START_WAKE = timedelta(seconds=10)
 """How long a pod may take before the run's message tells what keeps it."""
 
@@ -31,8 +31,8 @@ class ObservedRun:
     """A WorkflowRun and what was seen of it."""
 
     run: WorkflowRun
-    template: WorkflowTemplate | None = None
-    servers: Mapping[str, MCPServer] | None = None
+    around: Surroundings = field(default_factory=Surroundings)
+    """What stands beside it, looked at before it is admitted."""
     slot: bool = False
     """Whether the admission queue gave the run a slot."""
     job: Mapping[str, Any] | None = None
@@ -72,11 +72,13 @@ def workflow_type(run: WorkflowRun) -> str:
 
 
 def _before_admission(observed: ObservedRun, settings: Settings, now: datetime) -> Plan:
-    found = resolution.resolve(observed.run, observed.template, observed.servers or {})
+    found = resolution.resolve(observed.run, observed.around)
     if isinstance(found, resolution.Rejected):
         return endings.rejected(observed.run, found, now)
     if isinstance(found, resolution.Waiting):
-        return _wait(observed.run, RunPhase.PENDING, found.reason, found.message, now)
+        waiting = _wait(observed.run, RunPhase.PENDING, found.reason, found.message, now)
+        # Nobody tells of ConfigMaps and of other runs: look again.
+        return replace(waiting, wake_at=now + START_WAKE) if found.reason in UNWATCHED else waiting
     if not observed.slot:
         message = f"waiting for a slot: the cluster runs at most {settings.max_concurrent_workflows} at once"
         tasks = len(found.template.spec.tasks)
@@ -118,6 +120,7 @@ def _admit(run: WorkflowRun, found: resolution.Resolved, settings: Settings, now
             "message": runstatus.STARTING,
             "template": found.template,
             "servers": found.servers,
+            **({"resumed_packs": found.resumed_packs} if found.resumed_packs else {}),
             "attempt": 1,
             "job_name": name,
             "admitted_at": now,
@@ -128,7 +131,7 @@ def _admit(run: WorkflowRun, found: resolution.Resolved, settings: Settings, now
     admitted = run.model_copy(update={"status": status})
     return Plan(
         status=status.wire(),
-        children=(_job(admitted, settings),),
+        children=(_job(admitted, settings, now),),
         events=(Event(RunReason.ADMITTED, f"The run starts as Job {name}", action="Admit"),),
         wake_at=now + START_WAKE,
         uses_slot=True,
@@ -145,16 +148,13 @@ def _running(reason: RunReason, message: str) -> dict[str, Verdict]:
     }
 
 
-def _job(run: WorkflowRun, settings: Settings) -> dict[str, Any]:
-    status = run.status
-    assert status.template  # noqa: S101 - an admitted run has both
-    assert status.job_name  # noqa: S101 - likewise
-    return manifests.run_job(
-        metadata=run.metadata,
-        template=status.template,
-        name=status.job_name,
-        timeout_seconds=runstatus.timeout_seconds(run, settings),
-        traceparent=status.traceparent or traceparent(run.metadata.uid),
+def _job(run: WorkflowRun, settings: Settings, now: datetime) -> dict[str, Any]:
+    limit = runstatus.timeout_seconds(run, settings)
+    return runjob.run_job(
+        run,
+        timeout_seconds=limit,
+        seconds_left=attempts.seconds_left(run, limit, now),
+        traceparent=run.status.traceparent or traceparent(run.metadata.uid),
         settings=settings,
     )
 
@@ -178,20 +178,41 @@ def _after_admission(observed: ObservedRun, settings: Settings, now: datetime) -
     if observed.obstacle:
         return _hindered(run, f"the run's Job can't be created: {observed.obstacle}", now)
     if observed.job is None:
-        if run.status.runner:
+        if attempts.current_runner(run):
             message = f"Job {run.status.job_name} was deleted while its runner was at work"
             remedy = "See which tasks had ended (status.tasks), then create a new run."
             return endings.failed(run, RunReason.JOB_DELETED, message, now, remedy=remedy)
-        return Plan(children=(_job(run, settings),), wake_at=now + START_WAKE)
+        return Plan(children=(_job(run, settings, now),), wake_at=now + START_WAKE)
     if endings.has_ended(observed.job):
+        if why := attempts.why_again(run, observed.job, observed.pods, settings):
+            return _again(run, why, settings, now)
         return endings.abandoned(run, observed.job, observed.pods, settings, now)
     return _started(observed, now)
+
+
+def _again(run: WorkflowRun, why: str, settings: Settings, now: datetime) -> Plan:
+    """Give the run a new Job, by whose name the new pod is known to take the place of the old one."""
+    attempt = (run.status.attempt or 1) + 1
+    name = manifests.job_name(run.metadata.name, run.metadata.uid, attempt)
+    fields = runstatus.kept(run.status, *runstatus.RESOLVED, *(() if run.status.runner else ("progress",)))
+    fields |= {"phase": RunPhase.RUNNING, "message": runstatus.STARTING, "attempt": attempt, "job_name": name}
+    status = runstatus.compose(run, _running(RunReason.RUNNING, runstatus.STARTING), now, fields)
+    # What earlier runners told stays in the run, for the Job names the packs that their results stand in.
+    told = {field: getattr(run.status, field) for field in ("runner", "tasks")}
+    interrupted = run.model_copy(update={"status": status.model_copy(update=told)})
+    note = f"{why}; attempt {attempt} of {settings.retry_attempts} goes on from what is recorded, as Job {name}"
+    return Plan(
+        status=status.wire(),
+        children=(_job(interrupted, settings, now),),
+        events=(Event(RunReason.INTERRUPTED, note[:1024], EventType.WARNING, "Run"),),
+        wake_at=now + START_WAKE,
+    )
 
 
 def _started(observed: ObservedRun, now: datetime) -> Plan:
     """Nothing to do while the runner works; while there is none, tell what keeps its pod."""
     run = observed.run
-    if run.status.runner:
+    if attempts.current_runner(run):
         if run.status.message in (runstatus.STARTING, runstatus.WORKING):
             return Plan()
         return Plan(status=_told(run, runstatus.WORKING, now))
@@ -199,10 +220,31 @@ def _started(observed: ObservedRun, now: datetime) -> Plan:
     if found:
         return _hindered(run, found.message, now)
     late = run.status.admitted_at is not None and now - run.status.admitted_at >= START_WAKE
+    if late and (missing := _unmounted(run, observed.pods)):
+        return _hindered(run, missing, now)
     if late and not observed.pods:
         name = run.status.job_name
         return _hindered(run, f"Job {name} has no pod yet: kubectl describe job {name} tells why", now)
     return Plan(wake_at=now + START_WAKE)
+
+
+def _unmounted(run: WorkflowRun, seen: tuple[Mapping[str, Any], ...]) -> str:
+    """What a pod may wait for that is neither placed in vain nor started: what the run's parameters are read from."""
+    if not run.spec.parameters_from or not any(_is_being_created(pod) for pod in seen):
+        return ""
+    named = [
+        f"{kind} {ref.name} with the key {ref.key}"
+        for source in run.spec.parameters_from
+        for kind, ref in (("Secret", source.secret_key_ref), ("ConfigMap", source.config_map_key_ref))
+        if ref
+    ]
+    return f"the run's pod waits for what spec.parametersFrom names: {', '.join(named)}; create what is missing"
+
+
+def _is_being_created(pod: Mapping[str, Any]) -> bool:
+    status = pod.get("status", {})
+    waiting = [container.get("state", {}).get("waiting", {}) for container in status.get("containerStatuses", ())]
+    return status.get("phase") == "Pending" and any(state.get("reason") == "ContainerCreating" for state in waiting)
 
 
 def _hindered(run: WorkflowRun, message: str, now: datetime) -> Plan:

@@ -11,7 +11,7 @@ from mcp_orchestrator.api.conditions import Verdict
 from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.settings import Settings
 
-RESOLVED = ("template", "servers", "attempt", "job_name", "admitted_at", "traceparent")
+RESOLVED = ("template", "servers", "resumed_packs", "attempt", "job_name", "admitted_at", "traceparent")
 """What admission puts on record, and what stays there to the end."""
 STARTING = "the run's pod is starting"
 WORKING = "the run's tasks are under way"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from mcp_orchestrator.api import conditions
@@ -16,7 +16,7 @@ from mcp_orchestrator.api.workflowtemplate import (
     WorkflowTemplate,
     WorkflowTemplateStatus,
 )
-from mcp_orchestrator.planning import checks, resolution
+from mcp_orchestrator.planning import checks, nesting, resolution
 from mcp_orchestrator.planning.plan import Event, EventType, Plan
 
 MAX_MISTAKES = 64
@@ -24,17 +24,19 @@ MAX_MISTAKES = 64
 
 @dataclass(frozen=True, slots=True)
 class ObservedTemplate:
-    """A WorkflowTemplate and the servers of its namespace."""
+    """A WorkflowTemplate, and the servers and templates of its namespace."""
 
     template: WorkflowTemplate
     servers: Mapping[str, MCPServer]
+    templates: Mapping[str, WorkflowTemplate] = field(default_factory=dict)
 
 
 def plan_template(observed: ObservedTemplate, now: datetime) -> Plan:
     """The template's status. It has no children and needs no timer: its servers' changes wake it."""
     template = observed.template
-    own = checks.check_workflow(template.spec)
-    tools = resolution.ToolMistakes() if own else resolution.check_tools(template.spec, observed.servers)
+    nested = nesting.find(template.spec, observed.templates, "spec", template.metadata.name)
+    own = checks.check_workflow(template.spec) or nested.mistakes or nesting.check(template.spec, nested, "spec")
+    tools = resolution.ToolMistakes() if own else _tools(observed, nested)
     verdicts = _verdicts(own, tools)
     mistakes = (*own, *tools.lasting, *tools.passing)
     fields = {
@@ -48,6 +50,19 @@ def plan_template(observed: ObservedTemplate, now: datetime) -> Plan:
     if status == template.status:
         return Plan()
     return Plan(status=status.wire(), events=tuple(_events(template, verdicts[TemplateCondition.READY])))
+
+
+def _tools(observed: ObservedTemplate, nested: nesting.Nested) -> resolution.ToolMistakes:
+    """The mistakes about tools, here and in the workflows that tasks run; one that is missing may come as well."""
+    inner = ((nesting.path_of(template), template.spec) for template in nested.templates)
+    found = [
+        resolution.check_tools(spec, observed.servers, path)
+        for path, spec in (("spec", observed.template.spec), *inner)
+    ]
+    return resolution.ToolMistakes(
+        lasting=tuple(mistake for one in found for mistake in one.lasting),
+        passing=(*nested.missing, *(mistake for one in found for mistake in one.passing)),
+    )
 
 
 def summary(mistakes: tuple[Mistake, ...]) -> str:

@@ -1,0 +1,47 @@
+"""Whether a run whose pod was lost gets another one, and what that is. Called by planning.runs.
+
+The new pod goes on from the run's record, so that nothing is done twice that must not be: see
+docs/decisions/0009-going-on-from-the-record.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from mcp_orchestrator.api import conditions
+from mcp_orchestrator.api.workflowrun import RunnerStatus, WorkflowRun
+from mcp_orchestrator.planning import pods
+from mcp_orchestrator.settings import Settings
+
+PASSING = frozenset({"evicted", "removed", "exited", "failed"})
+"""Troubles of a pod that another one need not have."""
+
+
+def current_runner(run: WorkflowRun) -> RunnerStatus | None:
+    """The runner of the run's present attempt; None while that has none."""
+    runner = run.status.runner
+    return runner if runner and runner.attempt >= (run.status.attempt or 1) else None
+
+
+def why_again(run: WorkflowRun, job: Mapping[str, Any], seen: tuple[Mapping[str, Any], ...], settings: Settings) -> str:
+    """Why the pod was lost, if another one may do better; empty if it may not, or there were enough."""
+    if (run.status.attempt or 1) >= settings.retry_attempts or _is_late(job):
+        return ""
+    trouble = pods.first_trouble(seen)
+    if trouble and trouble.kind not in PASSING:
+        return ""
+    return conditions.shorten(trouble.message if trouble else "the run's pod is gone", 512)
+
+
+def seconds_left(run: WorkflowRun, limit_seconds: int, now: datetime) -> int:
+    """What is left of the run's time: it counts from the start of its first pod."""
+    start = run.status.runner.start_time if run.status.runner else None
+    spent = max(timedelta(0), now - start) if start else timedelta(0)
+    return max(1, limit_seconds - int(spent.total_seconds()))
+
+
+def _is_late(job: Mapping[str, Any]) -> bool:
+    ended = job.get("status", {}).get("conditions", ())
+    return any(condition.get("reason") == "DeadlineExceeded" for condition in ended)

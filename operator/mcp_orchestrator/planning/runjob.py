@@ -1,0 +1,125 @@
+"""The Job of one attempt of a run. Called by planning.runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mcp_orchestrator.api.base import GROUP, RUNNER_MANAGER
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.planning import manifests, podparts
+from mcp_orchestrator.settings import Settings
+
+START_SECONDS = 300
+"""How long a run's pod may take to be placed, to fetch its image and to start."""
+RUN_LABEL = f"{GROUP}/run"
+TEMPLATE_LABEL = f"{GROUP}/template"
+PARAMETERS = "/var/run/mcp-orchestrator/parameters"
+"""Where the runner reads the parameters that stand in Secrets and ConfigMaps: a file for each, by its name."""
+RESULTS = "/var/run/mcp-orchestrator/results"
+"""Where the runner reads results of earlier attempts, and of the run that it resumes: a file for each, by digest."""
+READABLE = 0o440
+"""For the runner alone, which has the group of its volumes."""
+
+
+def run_job(
+    run: WorkflowRun, *, timeout_seconds: int, seconds_left: int, traceparent: str, settings: Settings
+) -> dict[str, Any]:
+    """The Job of the run's present attempt. Its pod runs once: what is repeated is not the Job's decision."""
+    metadata, template = run.metadata, run.status.template
+    assert template  # noqa: S101 - an admitted run has both
+    assert run.status.job_name  # noqa: S101 - likewise
+    labels = {**manifests.PART_OF, "app.kubernetes.io/component": "run", RUN_LABEL: metadata.uid}
+    if template.name and len(template.name) <= 63:
+        labels[TEMPLATE_LABEL] = template.name
+    workflows = (template.spec, *(nested.spec for nested in template.nested))
+    last_seconds = sum(workflow.finally_timeout_seconds for workflow in workflows if workflow.finally_)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": run.status.job_name,
+            "namespace": metadata.namespace,
+            "labels": labels,
+            "ownerReferences": manifests.owner("WorkflowRun", metadata),
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            # The runner keeps the time itself, from its start on; this ends a pod that never starts or that hangs.
+            "activeDeadlineSeconds": seconds_left + last_seconds + START_SECONDS,
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": _pod(run, timeout_seconds, traceparent, settings),
+            },
+        },
+    }
+
+
+def _pod(run: WorkflowRun, timeout_seconds: int, traceparent: str, settings: Settings) -> dict[str, Any]:
+    placement = run.status.template.spec.pod if run.status.template else None
+    environment = {
+        "RUN_NAME": run.metadata.name,
+        "RUN_NAMESPACE": run.metadata.namespace,
+        "RUN_TIMEOUT_SECONDS": str(timeout_seconds),
+        "LOG_LEVEL": settings.log_level,
+        "MODE": settings.mode,
+    }
+    volumes = list(_volumes(run))
+    container = {
+        "name": "runner",
+        "image": settings.image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "args": ["runner"],
+        "env": [
+            *({"name": f"MCP_ORCHESTRATOR_{key}", "value": value} for key, value in environment.items()),
+            {"name": "TRACEPARENT", "value": traceparent},
+            podparts.downward("MCP_ORCHESTRATOR_POD_NAME", "metadata.name"),
+            podparts.downward("MCP_ORCHESTRATOR_POD_UID", "metadata.uid"),
+        ],
+        "resources": podparts.resources(placement.resources if placement else None),
+        "securityContext": podparts.container_security(),
+        "volumeMounts": [podparts.TMP_MOUNT, *(_mount(volume["name"]) for volume in volumes)],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "serviceAccountName": RUNNER_MANAGER,
+        "enableServiceLinks": False,
+        "securityContext": podparts.pod_security() | ({"fsGroup": podparts.UID} if volumes else {}),
+        "containers": [container],
+        "volumes": [podparts.TMP_VOLUME, *volumes],
+    }
+    return pod | (podparts.placement(placement.node_selector, placement.tolerations) if placement else {})
+
+
+def _volumes(run: WorkflowRun) -> Iterator[dict[str, Any]]:
+    """What the pod reads: parameters, and results of earlier pods."""
+    if sources := [
+        {kind: {"name": ref.name, "items": [{"key": ref.key, "path": source.name}]}}
+        for source in run.spec.parameters_from
+        for kind, ref in (("secret", source.secret_key_ref), ("configMap", source.config_map_key_ref))
+        if ref
+    ]:
+        yield _projected("parameters", sources)
+    if packs := sorted({pack for pack in map(_pack, _references(run)) if pack}):
+        # One that was deleted must not keep the pod from starting: the runner asks the tool again where it may.
+        yield _projected("results", [{"configMap": {"name": pack, "optional": True}} for pack in packs])
+
+
+def _references(run: WorkflowRun) -> Iterator[str]:
+    yield from (task.result_ref for task in run.status.tasks if task.result_ref)
+    yield from run.status.resumed_packs
+
+
+def _pack(reference: str) -> str:
+    """The ConfigMap of a reference; empty for one to an object store."""
+    return "" if "://" in reference else reference.partition("/")[0]
+
+
+def _projected(name: str, sources: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"name": name, "projected": {"defaultMode": READABLE, "sources": sources}}
+
+
+def _mount(name: str) -> dict[str, Any]:
+    return {"name": name, "mountPath": {"parameters": PARAMETERS, "results": RESULTS}[name], "readOnly": True}

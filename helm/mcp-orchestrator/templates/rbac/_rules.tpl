@@ -23,6 +23,10 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
+# Parameters of runs that stand in ConfigMaps are checked before the run is admitted. Secrets are not: pods mount them.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
@@ -48,4 +52,8 @@
 - apiGroups: [mcp-orchestrator.io]
   resources: [workflowruns/status]
   verbs: [patch]
+# Results that are too large for the status, and sensitive outputs. An admission policy holds a runner to its own.
+- apiGroups: [""]
+  resources: [configmaps, secrets]
+  verbs: [create]
 {{- end }}

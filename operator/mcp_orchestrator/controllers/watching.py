@@ -16,7 +16,8 @@ from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.config import Connection
 from mcp_orchestrator.cluster.resources import Resource
 from mcp_orchestrator.controllers.store import Key, Store
-from mcp_orchestrator.planning.manifests import RUN_LABEL, SERVER_LABEL
+from mcp_orchestrator.planning.manifests import SERVER_LABEL
+from mcp_orchestrator.planning.runjob import RUN_LABEL
 
 PAGE_SIZE = 500
 WATCHED: Mapping[Resource, str] = {

@@ -19,7 +19,7 @@ _STEP = re.compile(
     """,
     re.VERBOSE,
 )
-_KEYWORDS = frozenset(
+KEYWORDS = frozenset(
     ("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
      "namespace", "null", "package", "return", "true", "var", "void", "while")
 )  # fmt: skip
@@ -67,13 +67,13 @@ class Missing(LookupError):
 def parse(text: str) -> Path | None:
     """The path that an expression consists of, where that is plain to see without the grammar of CEL."""
     start = _IDENTIFIER.match(text)
-    if start is None or start.group() in _KEYWORDS:
+    if start is None or start.group() in KEYWORDS:
         return None
     keys: list[str | int] = []
     position = start.end()
     while position < len(text):
         step = _STEP.match(text, position)
-        if step is None or step["field"] in _KEYWORDS:
+        if step is None or step["field"] in KEYWORDS:
             return None
         keys.append(int(step["index"]) if step["index"] else step["field"] or step["key"])
         position = step.end()

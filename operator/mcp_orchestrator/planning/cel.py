@@ -6,7 +6,7 @@ Why this library: docs/decisions/0002-cel-expressions.md.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,15 @@ def compile(text: str, roots: Iterable[str] = ROOTS) -> Program | tuple[Fault, .
     return _compile(text, tuple(sorted(roots)))
 
 
+def plain_path(text: str, roots: Collection[str]) -> paths.Path | None:
+    """The path that an expression consists of, where that is plain to see and CEL has surely nothing against it."""
+    if len(text) > MAX_EXPRESSION or (path := paths.parse(text)) is None or path.root not in roots:
+        return None
+    declared = _TYPES.get(path.root)
+    sound = not path.keys or declared is None or (declared is _OBJECT and isinstance(path.keys[0], str))
+    return path if sound else None
+
+
 def run(program: Program, data: Mapping[str, Any], measure: celcost.Measure) -> Any:
     """The value of the expression, of Python's types. Raises Failed.
 
@@ -101,7 +110,7 @@ def _compile(text: str, roots: tuple[str, ...]) -> Program | tuple[Fault, ...]:
         return (Fault("the expression is empty"),)
     if not _encodable(text):
         return (Fault("the expression is not valid Unicode"),)
-    if (path := paths.parse(text)) and path.root in roots and _surely_compiles(path):
+    if path := plain_path(text, roots):
         tree = celtree.Tree(paths=(path,), whole=path)
         type_ = google.Type.DYN if path.keys else _TYPES.get(path.root, google.Type.DYN)
         return Program(text, None, celsyntax.Name(path.root), tree, type_.name())
@@ -110,19 +119,13 @@ def _compile(text: str, roots: tuple[str, ...]) -> Program | tuple[Fault, ...]:
     except _FAILURES as error:
         return tuple(celfaults.faults(str(error), text, roots))
     syntax = celsyntax.read(compiled.serialize())
-    if reason := _refused(syntax, compiled.return_type().name()):
-        return (Fault(reason),)
     small = celcost.is_small(syntax)
+    if reason := _refused(syntax, compiled.return_type().name(), is_small=small):
+        return (Fault(reason),)
     return Program(text, compiled, syntax, celtree.read(syntax, roots), compiled.return_type().name(), small)
 
 
-def _surely_compiles(path: paths.Path) -> bool:
-    """Whether CEL's type checker has nothing to say about it."""
-    declared = _TYPES.get(path.root)
-    return not path.keys or declared is None or (declared is _OBJECT and isinstance(path.keys[0], str))
-
-
-def _refused(syntax: celsyntax.Node, type_name: str) -> str:
+def _refused(syntax: celsyntax.Node, type_name: str, *, is_small: bool) -> str:
     """Why CEL can compile but we would never evaluate it, or nothing."""
     if "optional_type" in type_name:
         return "the value may be absent, which JSON has no form for: put .orValue(…) behind it"
@@ -132,7 +135,7 @@ def _refused(syntax: celsyntax.Node, type_name: str) -> str:
         )
     if function := celcost.missing(syntax):
         return f'"{function}" is not available here'
-    return celcost.is_too_much(celcost.bound(syntax, (), lambda _: Size(number=0)))
+    return "" if is_small else celcost.is_too_much(celcost.bound(syntax, (), lambda _: Size(number=0)))
 
 
 @functools.lru_cache(maxsize=64)

@@ -184,11 +184,12 @@ def _message(data: int | bytes) -> Message:
         if tag & 7 == 0:
             value, position = _varint(data, position)
         else:
-            length = {1: 8, 5: 4}.get(tag & 7)
-            if length is None:
-                length, position = _varint(data, position)
+            length, position = (8, position) if tag & 7 == 1 else _varint(data, position)
             value, position = data[position : position + length], position + length
-        fields.setdefault(tag >> 3, []).append(value)
+        if tag >> 3 in fields:
+            fields[tag >> 3].append(value)
+        else:
+            fields[tag >> 3] = [value]
     return fields
 
 

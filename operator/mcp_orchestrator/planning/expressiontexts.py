@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from mcp_orchestrator.planning import cel, interpolation, mistakes, plain
+from mcp_orchestrator.planning.paths import Path
 
 Roots = Collection[str]
 """The names of the variables that an expression can read."""
@@ -26,6 +27,21 @@ def strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
             for where, outer in level
             if isinstance(outer, dict | list | tuple)
             for key, inner in (outer.items() if isinstance(outer, dict) else enumerate(outer))
+        ]
+
+
+def templates(value: Any) -> Iterator[str]:
+    """Every string that holds an opening of an expression."""
+    level = [value]
+    for _ in range(plain.MAX_DEPTH + 1):
+        if not level:
+            return
+        yield from (inner for inner in level if isinstance(inner, str) and "${{" in inner)
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list | tuple)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
 
 
@@ -74,3 +90,12 @@ def lone(text: str, roots: Roots = cel.ROOTS) -> cel.Program | None:
         return None
     program = cel.compile(code.text, roots) if code else None
     return program if isinstance(program, cel.Program) else None
+
+
+def lone_path(text: str, roots: Roots) -> Path | None:
+    """The path that a string consists of, where that is plain to see."""
+    try:
+        code = interpolation.lone(interpolation.parts(text))
+    except interpolation.Unclosed:
+        return None
+    return cel.plain_path(code.text, roots) if code else None

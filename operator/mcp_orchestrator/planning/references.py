@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -41,33 +42,48 @@ class References:
 
 def references(value: Any, roots: Roots = cel.ROOTS) -> References:
     """What the expressions in `value` read. What can't be read names nothing."""
-    return _references(
-        program for _, text in expressiontexts.strings(value, "") for program in expressiontexts.programs(text, roots)
-    )
+    known = tuple(sorted(roots))
+    return _together(_of_text(text, known) for text in expressiontexts.templates(value))
 
 
 def condition_references(text: str, roots: Roots = cel.ROOTS) -> References:
     """What a condition reads, or any other bare expression. What can't be read names nothing."""
     program = cel.compile(expressiontexts.bare(text).text, roots)
-    return _references([program] if isinstance(program, cel.Program) else [])
+    return _of_paths(program.tree.paths) if isinstance(program, cel.Program) else References((), ())
 
 
-def _references(programs: Iterable[cel.Program]) -> References:
-    parameters: set[str] = set()
-    uses: dict[Use, None] = {}
-    roots: set[str] = set()
-    for program in programs:
-        paths = program.tree.paths
-        roots.update(path.root for path in paths)
-        parameters.update(str(path.keys[0]) for path in paths if path.root == "params" and path.keys)
-        of_tasks = [path for path in paths if path.root == "tasks" and path.keys]
-        tested = {path.keys[0] for path in of_tasks if path.tests(1) and _key(path) not in TASK_OUTCOME}
-        uses.update(dict.fromkeys(Use(str(path.keys[0]), _key(path), path.keys[0] in tested) for path in of_tasks))
+@functools.lru_cache(maxsize=4096)
+def _of_text(text: str, roots: tuple[str, ...]) -> References:
+    if path := expressiontexts.lone_path(text, roots):  # the most frequent kind, of which a template has hundreds
+        return _of_paths((path,))
+    return _together(_of_paths(program.tree.paths) for program in expressiontexts.programs(text, roots))
+
+
+def _of_paths(paths: tuple[Path, ...]) -> References:
+    of_tasks = [path for path in paths if path.root == "tasks" and path.keys]
+    tested = {path.keys[0] for path in of_tasks if path.tests(1) and _key(path) not in TASK_OUTCOME}
+    uses = dict.fromkeys([Use(str(path.keys[0]), _key(path), path.keys[0] in tested) for path in of_tasks])
     return References(
-        parameters=tuple(sorted(parameters)),
-        tasks=tuple(sorted({use.task for use in uses})),
+        parameters=_sorted([str(path.keys[0]) for path in paths if path.root == "params" and path.keys]),
+        tasks=_sorted([use.task for use in uses]),
         uses=tuple(uses),
-        roots=tuple(sorted(roots)),
+        roots=_sorted([path.root for path in paths]),
+    )
+
+
+def _sorted(names: list[str]) -> tuple[str, ...]:
+    return tuple(names) if len(names) < 2 else tuple(sorted(set(names)))
+
+
+def _together(parts: Iterable[References]) -> References:
+    all_parts = tuple(parts)
+    if len(all_parts) == 1:
+        return all_parts[0]
+    return References(
+        parameters=_sorted([name for part in all_parts for name in part.parameters]),
+        tasks=_sorted([name for part in all_parts for name in part.tasks]),
+        uses=tuple(dict.fromkeys([use for part in all_parts for use in part.uses])),
+        roots=_sorted([name for part in all_parts for name in part.roots]),
     )
 
 

@@ -166,6 +166,8 @@ class Applier:
         for pack in shown.packs:
             await self._create(resources.CONFIG_MAPS, pack)
             self._report.written(pack["metadata"]["name"])
+        if shown.secret:
+            await self._create(resources.SECRETS, shown.secret)
         await self._apply(shown.fields)
         self._sent = shown.version
 

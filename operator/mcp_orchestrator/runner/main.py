@@ -183,7 +183,7 @@ async def execute_taken(client: Client, run: WorkflowRun, pod: Pod, environment:
     except Stopped:
         await applier.finish()
         raise
-    report.close(ending)
+    report.close(ending, [output.name for output in template.spec.outputs if output.sensitive])
     notes.close(ending)
     await applier.finish()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from cel_expr_python import cel as google  # type: ignore[import-untyped]  # the package has no py.typed marker
 
-from mcp_orchestrator.planning import celcost, celfaults, celfunctions, celsyntax, celtree, paths
+from mcp_orchestrator.planning import celcost, celfaults, celfunctions, celorder, celsyntax, celtree, paths
 from mcp_orchestrator.planning.celfaults import Fault
 from mcp_orchestrator.planning.celmodels import Size
 
@@ -118,11 +118,15 @@ def _compile(text: str, roots: tuple[str, ...]) -> Program | tuple[Fault, ...]:
         compiled = _environment(roots).compile(text)
     except _FAILURES as error:
         return tuple(celfaults.faults(str(error), text, roots))
-    syntax = celsyntax.read(compiled.serialize())
+    serialized = compiled.serialize()
+    syntax = celsyntax.read(serialized)
     small = celcost.is_small(syntax)
     if reason := _refused(syntax, compiled.return_type().name(), is_small=small):
         return (Fault(reason),)
-    return Program(text, compiled, syntax, celtree.read(syntax, roots), compiled.return_type().name(), small)
+    type_name = compiled.return_type().name()
+    if not small and (changed := celorder.ordered(serialized, _template())) != serialized:
+        compiled = _environment(roots).deserialize(changed)
+    return Program(text, compiled, syntax, celtree.read(syntax, roots), type_name, small)
 
 
 def _refused(syntax: celsyntax.Node, type_name: str, *, is_small: bool) -> str:
@@ -148,6 +152,18 @@ def _environment(roots: tuple[str, ...]) -> Any:
 
 
 @functools.lru_cache(maxsize=1)
+def _template() -> bytes:
+    keys = _function(
+        "maps.xkeys",
+        google.Type.List(google.Type.DYN),
+        [google.Type.Map(google.Type.DYN, google.Type.DYN)],
+        celorder.keys,
+    )
+    environment = google.NewEnv(config=_EXTENSIONS, functions=[keys])
+    return bytes(environment.compile(celorder.TEMPLATE).serialize())
+
+
+@functools.lru_cache(maxsize=1)
 def _functions() -> list[Any]:
     kinds = google.Type
     anything = {
@@ -162,6 +178,8 @@ def _functions() -> list[Any]:
     return [
         google.FunctionDecl("json.encode", encode),
         _function("json.decode", kinds.DYN, [kinds.STRING], celfunctions.json_decode),
+        _function(celorder.KEYS, google.Type.List(kinds.DYN), [kinds.Map(kinds.DYN, kinds.DYN)], celorder.keys),
+        _function(celorder.PAIRS, google.Type.List(kinds.DYN), [kinds.Map(kinds.DYN, kinds.DYN)], celorder.pairs),
         _function("time.format", kinds.STRING, [kinds.TIMESTAMP, kinds.STRING], celfunctions.time_format),
         _function("time.parse", kinds.TIMESTAMP, [kinds.STRING, kinds.STRING], celfunctions.time_parse),
     ]

@@ -151,6 +151,7 @@ class _Reckoning:
             self.visit(loop.condition, inside, total)
             grown = grown.with_more(self.visit(loop.step, inside, total), repeated)
         if isinstance(loop.initial, Literal):  # map, filter: each round copies the list that it adds to
+            self.charge(celmodels.keys(items), times)
             length = min(items.length, MAX_STEPS)
             self.charge(celmodels.appending(length), min(times * rounds, max(times, MAX_STEPS)))
             grown = replace(grown, length=length, count=items.count)

@@ -108,6 +108,11 @@ def appending(length: float) -> Cost:
     return Cost(16 * length, _ITEM / 2 * length)
 
 
+def keys(size: Size) -> Cost:
+    """Putting the keys of an object in order, should it be one: in Python, and with all that is in it."""
+    return Cost(1500 * size.nodes + 2 * size.chars, 150 * size.nodes + 2 * size.chars)
+
+
 def sequence(length: float) -> Modelled:
     """lists.range."""
     return Size(length + 1, 0.0, length), Cost(40 * length, _ITEM * length)

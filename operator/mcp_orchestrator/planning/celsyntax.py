@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Message: TypeAlias = Mapping[int, list[int | bytes]]
-"""A protobuf message: field number to values, messages and strings as bytes."""
+from mcp_orchestrator.planning import protowire
+from mcp_orchestrator.planning.protowire import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ _CONSTANT, _NAME, _SELECT, _CALL, _LIST, _STRUCT, _LOOP = range(3, 10)  # the ki
 
 def read(serialized: bytes) -> Node:
     """The tree of a serialized expression."""
-    return _node(_inner(_message(_bytes(_message(serialized), _CHECKED)), _TREE))
+    return _node(_inner(protowire.message(_bytes(protowire.message(serialized), _CHECKED)), _TREE))
 
 
 def _node(expression: Message) -> Node:
@@ -123,7 +123,7 @@ def _list(items: Message) -> Literal:
 
 
 def _struct(fields: Message) -> Literal:
-    entries = (_message(entry) for entry in fields.get(2, ()))
+    entries = (protowire.message(entry) for entry in fields.get(2, ()))
     return Literal(
         tuple(node for entry in entries for field in (3, 4) for node in _nodes(entry, field)), _text(fields, 1)
     )
@@ -156,11 +156,11 @@ _KINDS: Mapping[int, Callable[[Message], Node]] = {
 
 
 def _nodes(message: Message, field: int) -> tuple[Node, ...]:
-    return tuple(_node(_message(data)) for data in message.get(field, ()))
+    return tuple(_node(protowire.message(data)) for data in message.get(field, ()))
 
 
 def _inner(message: Message, field: int) -> Message:
-    return _message(_bytes(message, field))
+    return protowire.message(_bytes(message, field))
 
 
 def _text(message: Message, field: int) -> str:
@@ -171,37 +171,3 @@ def _bytes(message: Message, field: int) -> bytes:
     value = message.get(field, [b""])[0]
     assert isinstance(value, bytes)  # noqa: S101 - the callers name fields that hold messages or strings
     return value
-
-
-def _message(data: int | bytes) -> Message:
-    """The fields of a serialized protobuf message."""
-    assert isinstance(data, bytes)  # noqa: S101 - the callers name fields that hold messages
-    fields: dict[int, list[int | bytes]] = {}
-    position, end = 0, len(data)
-    while position < end:
-        tag, position = _varint(data, position)
-        value: int | bytes
-        if tag & 7 == 0:
-            value, position = _varint(data, position)
-        else:
-            length, position = (8, position) if tag & 7 == 1 else _varint(data, position)
-            value, position = data[position : position + length], position + length
-        if tag >> 3 in fields:
-            fields[tag >> 3].append(value)
-        else:
-            fields[tag >> 3] = [value]
-    return fields
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = data[position]
-    position += 1
-    if value < 0x80:  # nearly always
-        return value, position
-    value, shift = value & 0x7F, 7
-    while True:
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 0x80:
-            return value, position

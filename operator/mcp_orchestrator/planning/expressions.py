@@ -34,13 +34,19 @@ from mcp_orchestrator.planning.scope import Scope as Scope
 ROOTS = cel.ROOTS
 MAX_TEXT = 4 * 1024 * 1024
 """Characters of a text with its expressions filled in."""
+MAX_VALUE = 16 * 1024 * 1024
+"""Characters of a whole value with its expressions filled in, as JSON."""
 
 
 def evaluate(value: Any, variables: Scope) -> Any:
     """`value` with every expression in it replaced by what it comes to, as plain JSON. Raises ExpressionFailed."""
     if plain.too_deep(value):
         raise ExpressionFailed(f"the value has more than {plain.MAX_DEPTH} levels of lists and objects")
-    return replace(value, lambda text: _filled(text, variables))
+    filling = _Filling(variables)
+    filled = replace(value, filling.filled)
+    if filling.made_deeper and plain.too_deep(filled):
+        raise ExpressionFailed(f"the value would have more than {plain.MAX_DEPTH} levels of lists and objects")
+    return filled
 
 
 def test(text: str, variables: Scope) -> bool:
@@ -56,19 +62,37 @@ def compute(text: str, variables: Scope) -> Any:
     return _value(bare(text).text, variables)
 
 
-def _filled(text: str, variables: Scope) -> Any:
-    try:
-        pieces = interpolation.parts(text)
-    except interpolation.Unclosed as error:
-        raise ExpressionFailed(f"{_shown(text)}: {error.what}") from None
-    if code := interpolation.lone(pieces):
-        return _value(code.text, variables)
+class _Filling:
+    """The strings of one value, each in its turn."""
+
+    def __init__(self, variables: Scope) -> None:
+        self._variables = variables
+        self._room = MAX_VALUE
+        self.made_deeper = False
+        """Whether a list or an object has taken the place of a string."""
+
+    def filled(self, text: str) -> Any:
+        """What a string comes to. Raises ExpressionFailed."""
+        try:
+            pieces = interpolation.parts(text)
+        except interpolation.Unclosed as error:
+            raise ExpressionFailed(f"{_shown(text)}: {error.what}") from None
+        code = interpolation.lone(pieces)
+        value = _value(code.text, self._variables) if code else _joined(text, pieces, self._variables)
+        self._room -= plain.weight(value)
+        if self._room < 0:
+            raise ExpressionFailed(f"{_shown(text)}: the whole value would have more than {MAX_VALUE >> 20} MiB")
+        self.made_deeper = self.made_deeper or isinstance(value, dict | list)
+        return value
+
+
+def _joined(text: str, pieces: tuple[str | interpolation.Code, ...], variables: Scope) -> str:
     filled, room = [], MAX_TEXT
     for piece in pieces:
         words = piece if isinstance(piece, str) else plain.text(_value(piece.text, variables))
         room -= len(words)
         if room < 0:
-            raise ExpressionFailed(f"{_shown(text)}: the text would have more than {MAX_TEXT} characters")
+            raise ExpressionFailed(f"{_shown(text)}: the text would have more than {MAX_TEXT >> 20} MiB")
         filled.append(words)
     return "".join(filled)
 

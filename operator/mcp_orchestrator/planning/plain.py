@@ -8,6 +8,8 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
+
 MAX_DEPTH = 100
 """Lists and objects inside each other; JSON writers and readers refuse not much more."""
 
@@ -56,6 +58,16 @@ def too_deep(value: Any) -> bool:
             for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
     return bool(level)
+
+
+def weight(value: Any) -> int:
+    """About how many characters a plain value has as JSON."""
+    if isinstance(value, str):
+        return len(value)
+    try:
+        return len(orjson.dumps(value)) if isinstance(value, dict | list) else 8
+    except TypeError:  # numbers beyond 64 bits
+        return len(json(value))
 
 
 def text(value: Any) -> str:

@@ -47,6 +47,7 @@ def test_the_page_tells_the_limits_as_they_are() -> None:
         f"| {celcost.MAX_NANOSECONDS / 1e9:g} s |",
         f"| {celcost.MAX_BYTES >> 20} MiB |",
         f"| {expressions.MAX_TEXT >> 20} MiB |",
+        f"| {expressions.MAX_VALUE >> 20} MiB |",
         f"| {plain.MAX_DEPTH} |",
     ):
         assert limit in limits

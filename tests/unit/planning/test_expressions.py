@@ -167,7 +167,7 @@ def test_what_an_expression_does_is_bounded() -> None:
         expressions.evaluate("${{ params.many.all(x, x >= 0) }}", many)
     with pytest.raises(ExpressionFailed, match=f"{cel.MAX_EXPRESSION} is the most"):
         expressions.evaluate("${{ " + "1+" * cel.MAX_EXPRESSION + "1 }}", many)
-    with pytest.raises(ExpressionFailed, match="more than 4194304 characters"):
+    with pytest.raises(ExpressionFailed, match="more than 4 MiB"):
         expressions.evaluate("${{ params.long }} ${{ params.long }}", many)
 
 

@@ -2,6 +2,8 @@
 
 python misbehaving.py                      speak MCP on standard input and output
 python misbehaving.py --http PORT          serve Streamable HTTP on loopback; 0 takes a free port and prints it
+--legacy                                   know no discovery, so that clients fall back to the handshake
+--stateless                                keep no sessions
 --banner TEXT                              print TEXT to standard output before anything else
 --complain TEXT                            print TEXT to standard error before anything else
 --exit CODE                                then end with CODE instead of serving
@@ -16,16 +18,20 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from mcp import MCPError
 from mcp.server import MCPServer
-from mcp.server.mcpserver import Context
+from mcp.server.mcpserver import Context, Elicit, Image, Resolve
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
+from pydantic import BaseModel
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 server = MCPServer("misbehaving", version="1.2.3", instructions="Handle with care.")
 calls = 0
+inside = 0
+most_inside = 0
 
 
 @server.tool(title="Adder", annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True))
@@ -50,8 +56,10 @@ def crash() -> str:
 
 
 @server.tool()
-async def slow(seconds: float, ctx: Context[Any, Any], mark: str = "") -> str:
-    """Take a while, reporting progress; make the file `mark` when cancelled."""
+async def slow(seconds: float, ctx: Context[Any, Any], mark: str = "", begun: str = "") -> str:
+    """Take a while, reporting progress; make the file `begun` at once, and the file `mark` when cancelled."""
+    if begun:
+        Path(begun).touch()  # noqa: ASYNC240 - nothing else is waiting in a test server
     try:
         for step in range(10):
             await ctx.report_progress(step, 10, f"step {step}")
@@ -61,6 +69,19 @@ async def slow(seconds: float, ctx: Context[Any, Any], mark: str = "") -> str:
             Path(mark).touch()  # noqa: ASYNC240 - nothing else is waiting in a test server
         raise
     return "done"
+
+
+@server.tool()
+async def crowd(seconds: float) -> int:
+    """The most calls of this tool that were under way at the same time, so far."""
+    global inside, most_inside
+    inside += 1
+    most_inside = max(most_inside, inside)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        inside -= 1
+    return most_inside
 
 
 @server.tool()
@@ -107,6 +128,36 @@ def hang_up() -> str:
     return "never"
 
 
+class Name(BaseModel):
+    """What a person is asked for."""
+
+    name: str
+
+
+async def who() -> Elicit[Name]:
+    """Ask a person."""
+    return Elicit("Who are you?", Name)
+
+
+@server.tool()
+async def ask(name: Annotated[Name, Resolve(who)]) -> str:
+    """Ask for a name, as the client's revision has it."""
+    return name.name
+
+
+@server.tool()
+async def ask_as_of_old(ctx: Context[Any, Any]) -> str:
+    """Ask for a name in the middle of the call."""
+    answer = await ctx.elicit("Who are you?", Name)
+    return answer.action
+
+
+@server.tool()
+def draw() -> Image:
+    """A picture."""
+    return Image(data=b"png", format="png")
+
+
 @server.resource("note://today")
 def note() -> str:
     """A resource."""
@@ -126,6 +177,8 @@ def main() -> None:
     parser.add_argument("--complain", default="")
     parser.add_argument("--exit", type=int)
     parser.add_argument("--only-once", type=Path)
+    parser.add_argument("--legacy", action="store_true")
+    parser.add_argument("--stateless", action="store_true")
     options = parser.parse_args()
     if options.banner:
         print(options.banner, flush=True)
@@ -140,17 +193,30 @@ def main() -> None:
     if options.http is None:
         server.run("stdio")
     else:
-        serve_http(options.http)
+        app: ASGIApp = server.streamable_http_app(stateless_http=options.stateless)
+        serve_http(without_discovery(app) if options.legacy else app, options.http)
 
 
-def serve_http(port: int) -> None:
+def without_discovery(app: ASGIApp) -> ASGIApp:
+    """The same server as it was before the revision 2026-07-28."""
+
+    async def older(scope: Scope, receive: Receive, send: Send) -> None:
+        if (b"mcp-method", b"server/discover") not in scope.get("headers", ()):
+            return await app(scope, receive, send)
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+        return await send({"type": "http.response.body", "body": b""})
+
+    return older
+
+
+def serve_http(app: ASGIApp, port: int) -> None:
     import socket
 
     import uvicorn
 
     listener = socket.create_server(("127.0.0.1", port))
     print(f"listening on {listener.getsockname()[1]}", flush=True)
-    config = uvicorn.Config(server.streamable_http_app(), log_level="error", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])
 
 

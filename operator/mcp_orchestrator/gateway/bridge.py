@@ -242,7 +242,7 @@ def _onward(ctx: Context) -> Any:
 
 def _error(name: str, failure: Failure, exchange: egress.Exchange, *, sent: bool) -> MCPError:
     data: dict[str, Any] = {"class": failure.failure_class.value, "sent": sent}
-    if exchange.status >= 400:
+    if exchange.status >= 300:
         data["httpStatus"] = exchange.status
     if exchange.retry_after:
         data["retryAfter"] = exchange.retry_after

@@ -26,7 +26,10 @@ def is_http(error: MCPError, exchange: egress.Exchange) -> bool:
     """Whether `error` stands for an HTTP answer, and is not what the server said itself in JSON-RPC."""
     if exchange.error is not None:
         return True
-    return exchange.status >= 400 and error.message in ("Server returned an error response", "Not Found")
+    if exchange.status < 400:
+        # A redirect that is not followed, or something that can't hold JSON-RPC.
+        return exchange.status >= 300 or (exchange.status > 0 and exchange.content_type not in _ANSWER_TYPES)
+    return error.message in ("Server returned an error response", "Not Found")
 
 
 def explain(

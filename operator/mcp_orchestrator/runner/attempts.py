@@ -130,10 +130,11 @@ class Attempts:
             await self._board.commit()
 
     async def _once(self, work: _Work, left_seconds: float) -> Answer:
-        allowed = min(work.task.timeout_seconds or work.server.timeout_seconds, left_seconds)
-        if allowed <= 0:
+        allowed = work.task.timeout_seconds or work.server.timeout_seconds
+        if left_seconds <= 0:
             raise CallFailed(ErrorClass.TIMEOUT, _over(work.task), never_sent=True)
-        call = Call(work.unit, work.server.name, work.task.tool or "", work.arguments, allowed, work.attempt)
+        left = None if work.task.deadline_seconds is None else left_seconds
+        call = Call(work.unit, work.server.name, work.task.tool or "", work.arguments, allowed, work.attempt, left)
         work.under_way = True
         try:
             answer = await self._caller.call(call)

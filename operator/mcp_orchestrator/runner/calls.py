@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One attempt to call a tool."""
+    """One attempt to call a tool.
+
+    `timeout_seconds` count from the moment that the server has room for the call. `left_seconds`, unless unset, count
+    at once: until the task's deadline.
+    """
 
     unit: str
     server: str
@@ -23,6 +27,7 @@ class Call:
     arguments: Mapping[str, Any]
     timeout_seconds: float
     attempt: int = 1
+    left_seconds: float | None = None
 
 
 class CallFailed(Exception):

@@ -223,8 +223,8 @@ async def _execute(
         recorded=known,
     )
     traceparent = run.status.traceparent or environment.traceparent
-    servers = {server.name: tools.Server(server.url, server.timeout_seconds) for server in run.status.servers}
-    async with tools.McpCaller(servers, run_uid=run.metadata.uid, traceparent=traceparent) as caller:
+    urls = {server.name: server.url for server in run.status.servers}
+    async with tools.McpCaller(urls, run_uid=run.metadata.uid, traceparent=traceparent) as caller:
         return await execute.execute(
             workflow,
             given.values,

@@ -121,7 +121,7 @@ def answer(result: CallToolResult) -> Answer:
         )
         blocks = tuple(values.plain(_block(block)) for block in result.content)
     except values.Unusable as error:
-        raise CallFailed(ErrorClass.PROTOCOL, f"the tool's result can't be used: {error}") from error
+        raise CallFailed(ErrorClass.PROTOCOL, f"the tool's result can't be used: {error}", answered=True) from error
     if structured:
         blocks = tuple(block for block in blocks if not _repeats(block, structured[0]))
     found = Answer(structured, blocks)
@@ -155,7 +155,7 @@ def _meaning(text: str) -> Any:
     if text.lstrip()[:1] not in ("{", "["):
         return text
     try:
-        return orjson.loads(text)
+        return values.plain(orjson.loads(text))
     except ValueError:
         return text
 

@@ -1,7 +1,7 @@
-"""Output schemas: whether a result is what its tool declares. Called by `tools`, once a call has its answer.
+"""What servers declare of their tools: which arguments go into headers, and what a result looks like. Used by `tools`.
 
-Checked here and not by the SDK: it asks for the list of tools after each call, and a list that can't be had or read
-would throw the result away.
+Kept here and not by the SDK: a session lasts for one call, and would ask for the list of tools each time; and a list
+that can't be had or read would throw the result away.
 """
 
 from __future__ import annotations
@@ -9,15 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import mcp_types
 from mcp import ClientSession, MCPError
+from mcp.shared.inbound import mcp_param_headers, x_mcp_header_map
 from pydantic import ValidationError
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner import wording
 from mcp_orchestrator.runner.calls import CallFailed
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 log = logging.getLogger(__name__)
 
@@ -25,53 +31,84 @@ LIST_SECONDS = 5.0
 PAGES = 20
 
 
-class OutputSchemas:
-    """The output schemas of the servers' tools, asked for once in a run and server."""
+@dataclass(frozen=True)
+class _Definition:
+    output_schema: dict[str, Any] | None
+    headers: Mapping[tuple[str, ...], str]
+    """The names of headers, by the path of the argument that they repeat."""
 
-    def __init__(self) -> None:
-        self._by_server: dict[str, Mapping[str, Any]] = {}
-
-    async def learn(self, server: str, session: ClientSession) -> None:
-        """Ask `server` for its tools, if that was not done yet. Without an answer, nothing is checked."""
-        if server in self._by_server:
-            return
-        try:
-            async with asyncio.timeout(LIST_SECONDS):
-                self._by_server[server] = await _listed(session)
-        except (MCPError, ValidationError, RuntimeError, TimeoutError) as error:
-            self._by_server[server] = {}
-            log.warning("the tools of server %s can't be listed, so results go unchecked", server)
-            log.debug("listing the tools of server %s failed: %s", server, error)
-
-    def check(self, server: str, tool: str, result: mcp_types.CallToolResult) -> None:
-        """Raise CallFailed if the result is not what the tool declares."""
-        schema = self._by_server.get(server, {}).get(tool)
-        if schema is None:
-            return
-        if "structured_content" not in result.model_fields_set:
-            raise CallFailed(ErrorClass.SCHEMA, "the tool declares an output schema, but gave no structured content")
-        # Imported here: most tools declare no schema.
+    @cached_property
+    def validator(self) -> jsonschema_rs.Validator:
+        """Tells the faults of a result, without showing it. Raises CallFailed."""
         import jsonschema_rs
 
         try:
-            validator = jsonschema_rs.validator_for(schema, offline=True)
+            return jsonschema_rs.validator_for(self.output_schema or {}, offline=True, mask="the value")
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
             words = wording.one_line(str(error), 512)
             raise CallFailed(ErrorClass.SCHEMA, f"the tool's output schema is no JSON Schema: {words}") from error
-        fault = next(iter(validator.iter_errors(result.structured_content)), None)
+
+
+class Definitions:
+    """The tools of the servers, asked for once in a run and server."""
+
+    def __init__(self) -> None:
+        self._by_server: dict[str, Mapping[str, _Definition]] = {}
+        self._learning: dict[str, asyncio.Lock] = {}
+
+    async def learn(self, server: str, session: ClientSession, seconds: float) -> None:
+        """Ask `server` for its tools, if that was not done yet. Without an answer, nothing is known of them.
+
+        That takes `seconds` at most, and never more than LIST_SECONDS.
+        """
+        if server in self._by_server:
+            return
+        # Calls that come meanwhile wait for the one list.
+        async with self._learning.setdefault(server, asyncio.Lock()):
+            if server not in self._by_server:
+                self._by_server[server] = await _asked(server, session, min(seconds, LIST_SECONDS))
+
+    def forget(self, server: str) -> None:
+        """Ask again before the next call: the server has changed."""
+        self._by_server.pop(server, None)
+
+    def headers(self, server: str, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, str]:
+        """The headers that repeat arguments of a call, as the revision 2026-07-28 has them."""
+        found = self._by_server.get(server, {}).get(tool)
+        return mcp_param_headers(found.headers, arguments) if found and found.headers else {}
+
+    def check(self, server: str, tool: str, result: mcp_types.CallToolResult) -> None:
+        """Raise CallFailed if the result is not what the tool declares."""
+        found = self._by_server.get(server, {}).get(tool)
+        if found is None or found.output_schema is None:
+            return
+        if "structured_content" not in result.model_fields_set:
+            raise CallFailed(ErrorClass.SCHEMA, "the tool declares an output schema, but gave no structured content")
+        fault = next(iter(found.validator.iter_errors(result.structured_content)), None)
         if fault is not None:
             place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault.instance_path)
             words = wording.one_line(fault.message, 1024)
             raise CallFailed(ErrorClass.SCHEMA, f"the result breaks the tool's output schema at result{place}: {words}")
 
 
-async def _listed(session: ClientSession) -> dict[str, Any]:
-    schemas: dict[str, Any] = {}
+async def _asked(server: str, session: ClientSession, seconds: float) -> Mapping[str, _Definition]:
+    try:
+        async with asyncio.timeout(seconds):
+            return await _listed(session)
+    except (MCPError, ValidationError, RuntimeError, TimeoutError) as error:
+        log.warning("the tools of server %s can't be listed, so results go unchecked", server)
+        log.debug("listing the tools of server %s failed: %s", server, error)
+        return {}
+
+
+async def _listed(session: ClientSession) -> Mapping[str, _Definition]:
+    found: dict[str, _Definition] = {}
     cursor: str | None = None
     for _ in range(PAGES):
         page = await session.list_tools(params=mcp_types.PaginatedRequestParams(cursor=cursor))
-        schemas |= {tool.name: tool.output_schema for tool in page.tools}
+        for tool in page.tools:
+            found[tool.name] = _Definition(tool.output_schema, x_mcp_header_map(tool.input_schema))
         cursor = page.next_cursor
         if not cursor:
             break
-    return schemas
+    return found

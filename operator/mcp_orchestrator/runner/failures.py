@@ -51,7 +51,8 @@ def leaf(error: BaseException) -> BaseException:
 
 def explain(error: BaseException, seen: wire.Wire, server: str) -> CallFailed:
     """What `error`, met while calling a tool of `server`, means."""
-    failure = _explained(leaf(error), seen, server)
+    error = leaf(error)
+    failure = error if isinstance(error, CallFailed) else _explained(error, seen, server)
     failure.never_sent = failure.never_sent or not seen.call_sent
     return failure
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import mcp_types
 from mcp import ClientSession, MCPError
-from mcp.shared.inbound import mcp_param_headers, x_mcp_header_map
+from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, x_mcp_header_map
 from pydantic import ValidationError
 
 from mcp_orchestrator.api.errorclass import ErrorClass
@@ -36,6 +36,8 @@ class _Definition:
     output_schema: dict[str, Any] | None
     headers: Mapping[tuple[str, ...], str]
     """The names of headers, by the path of the argument that they repeat."""
+    fault: str | None
+    """Why a client must not call the tool at all."""
 
     @cached_property
     def validator(self) -> jsonschema_rs.Validator:
@@ -73,8 +75,11 @@ class Definitions:
         self._by_server.pop(server, None)
 
     def headers(self, server: str, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, str]:
-        """The headers that repeat arguments of a call, as the revision 2026-07-28 has them."""
+        """The headers that repeat arguments of a call, as the revision 2026-07-28 has them. Raises CallFailed."""
         found = self._by_server.get(server, {}).get(tool)
+        if found and found.fault:
+            message = f"the tool's definition is invalid, so it must not be called: {found.fault}"
+            raise CallFailed(ErrorClass.PROTOCOL, wording.one_line(message), never_sent=True)
         return mcp_param_headers(found.headers, arguments) if found and found.headers else {}
 
     def check(self, server: str, tool: str, result: mcp_types.CallToolResult) -> None:
@@ -105,9 +110,13 @@ async def _listed(session: ClientSession) -> Mapping[str, _Definition]:
     found: dict[str, _Definition] = {}
     cursor: str | None = None
     for _ in range(PAGES):
-        page = await session.list_tools(params=mcp_types.PaginatedRequestParams(cursor=cursor))
+        # Not by list_tools, which leaves out what is invalid without a word to us.
+        request = mcp_types.ListToolsRequest(params=mcp_types.PaginatedRequestParams(cursor=cursor))
+        page = await session.send_request(request, mcp_types.ListToolsResult)
         for tool in page.tools:
-            found[tool.name] = _Definition(tool.output_schema, x_mcp_header_map(tool.input_schema))
+            fault = find_invalid_x_mcp_header(tool.input_schema)
+            headers = {} if fault else x_mcp_header_map(tool.input_schema)
+            found[tool.name] = _Definition(tool.output_schema, headers, fault)
         cursor = page.next_cursor
         if not cursor:
             break

@@ -237,6 +237,10 @@ TOOLS: list[dict[str, Any]] = [
         "name": "routed",
         "inputSchema": {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}},
     },
+    {
+        "name": "misrouted",
+        "inputSchema": {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "My Region"}}},
+    },
 ]
 
 

@@ -152,6 +152,19 @@ async def test_arguments_that_a_tool_wants_in_headers_are_sent_there(faulty: Fau
     ]
 
 
+async def test_a_tool_that_wants_an_impossible_header_is_not_called(faulty: Faulty) -> None:
+    caught = await failure(faulty.url("/good"), "misrouted", region="north")
+    assert caught.error_class == ErrorClass.PROTOCOL
+    assert caught.never_sent
+    assert caught.message.startswith("the tool's definition is invalid, so it must not be called: property 'region'")
+    assert faulty.calls() == []
+
+
+async def test_older_servers_may_call_their_headers_as_they_like(faulty: Faulty) -> None:
+    assert await call(faulty.url("/good?era=legacy"), "misrouted", region="north") == "good"
+    assert "mcp-param-" not in "".join(faulty.heads).lower()
+
+
 async def test_a_server_whose_tools_want_other_headers_now_is_asked_for_them_again(faulty: Faulty) -> None:
     async with McpCaller({"x": faulty.url("/routing")}, run_uid="r") as caller:
         assert (await caller.call(a_call("routed", region="north"))).result == "good"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the engine costs: CPU time of each task beside its tool call, and the memory of a run with 1,000 units.
 
-Run it as `hack/env hack/bench/engine.py`. Each shape is run several times; the median counts.
+Run it as `hack/env python hack/bench/engine.py`. Each shape is run several times; the median counts.
 """
 
 from __future__ import annotations

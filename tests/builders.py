@@ -18,6 +18,7 @@ from mcp_orchestrator.api.workflowtemplate import (
     WorkflowTemplate,
     WorkflowTemplateSpec,
 )
+from mcp_orchestrator.planning.resolution import Surroundings
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TIME_SCHEMA: Mapping[str, Any] = {
@@ -105,6 +106,11 @@ def a_run(
         spec=WorkflowRunSpec(**source, **given, **fields),
         status=status or WorkflowRunStatus(),
     )
+
+
+def around(template: WorkflowTemplate | None, servers: Mapping[str, MCPServer]) -> Surroundings:
+    """What stands beside a run: the template that it names, if it is there, and servers by name."""
+    return Surroundings({template.metadata.name: template} if template else {}, servers)
 
 
 def metadata(name: str, **fields: Any) -> ObjectMeta:

@@ -20,6 +20,7 @@ from mcp_orchestrator.api.workflowtemplate import ForEach, Task, WorkflowTemplat
 from mcp_orchestrator.runner import execute, reporting
 from mcp_orchestrator.runner.calls import Call
 from mcp_orchestrator.runner.execute import Surroundings
+from mcp_orchestrator.runner.packs import Owner, Packs
 from mcp_orchestrator.runner.results import Answer
 
 ROUNDS = 7
@@ -74,17 +75,25 @@ async def once(shape: Shape) -> float:
     report = new_report(shape)
     begun = time.process_time()
     ending = await execute.execute(shape.workflow, params, Surroundings(SERVERS), Tools(), report, timeout_seconds=600)
-    report.fields()
+    report.snapshot()
     spent = time.process_time() - begun
     if ending.outcome != Outcome.SUCCEEDED:
         raise SystemExit(f"{shape.name}: {ending.message}")
     return spent
 
 
-def new_report(shape: Shape) -> reporting.Report:
-    return reporting.Report(
-        [task.name for task in shape.workflow.tasks], "pod", "uid", datetime(2026, 1, 1, tzinfo=UTC)
-    )
+class KeptReport(reporting.Report):
+    """The report that a runner keeps, with nobody to send it to."""
+
+    async def commit(self) -> None:
+        """Nothing is waited for: what an API server takes is not the engine's."""
+
+
+def new_report(shape: Shape) -> KeptReport:
+    """An empty report of the workflow."""
+    tasks = [task.name for task in shape.workflow.tasks]
+    identity = reporting.Identity("pod", "uid", datetime(2026, 1, 1, tzinfo=UTC))
+    return KeptReport(tasks, identity, Packs(Owner("namespace", "run", "uid", "job")))
 
 
 def main() -> int:

@@ -70,7 +70,7 @@ def test_every_volume_claim_is_in_the_same_file() -> None:
         used = {
             volume["persistentVolumeClaim"]["name"]
             for one in documents(file)
-            for volume in one["spec"].get("volumes", ())
+            for volume in one.get("spec", {}).get("volumes", ())
             if "persistentVolumeClaim" in volume
         }
         assert used == claims

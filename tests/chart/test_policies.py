@@ -9,10 +9,12 @@ from tests.chart import helm
 
 from mcp_orchestrator.api.base import RUNNER_MANAGER
 from mcp_orchestrator.api.mcpserver import MCPServerSpec
-from mcp_orchestrator.api.workflowrun import RunnerStatus, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrun import RunnerStatus, WorkflowRunSpec, WorkflowRunStatus
 
 RUNNER = f"{helm.NAME}-runner-own-run"
 SERVERS = f"{helm.NAME}-server-references"
+OBJECTS = f"{helm.NAME}-runner-own-objects"
+RUNS = f"{helm.NAME}-run-references"
 
 
 def policy(name: str) -> str:
@@ -23,7 +25,9 @@ def policy(name: str) -> str:
 def test_the_runners_fields_are_fields_of_a_run() -> None:
     (listed,) = re.findall(r"field in \[(.*?)\]", policy(RUNNER))
     fields = {field.alias for field in WorkflowRunStatus.model_fields.values()}
-    assert set(re.findall(r"\w+", listed)) == {"runner", "tasks", "progress", "outputs"} <= fields
+    assert set(re.findall(r"\w+", listed)) == {
+        "runner", "tasks", "progress", "outputs", "outputsSecret"
+    } <= fields  # fmt: skip
 
 
 def test_the_runners_policy_reads_fields_of_a_run() -> None:
@@ -42,7 +46,13 @@ def test_the_servers_policy_reads_fields_of_a_server() -> None:
     assert found <= {field.alias for field in MCPServerSpec.model_fields.values()}
 
 
-@pytest.mark.parametrize("name", [RUNNER, SERVERS])
+def test_the_runs_policy_reads_fields_of_a_run() -> None:
+    found = set(re.findall(r"object\.spec\.(\w+)", policy(RUNS)))
+    assert found == {"parametersFrom"}
+    assert found <= {field.alias for field in WorkflowRunSpec.model_fields.values()}
+
+
+@pytest.mark.parametrize("name", [RUNNER, SERVERS, OBJECTS, RUNS])
 def test_a_policy_is_bound_and_denies(name: str) -> None:
     assert helm.the("ValidatingAdmissionPolicyBinding", name)["spec"] == {
         "policyName": name,
@@ -53,7 +63,7 @@ def test_a_policy_is_bound_and_denies(name: str) -> None:
 
 def test_policies_apply_where_the_operator_works() -> None:
     values = helm.NO_CRDS | {"watchNamespaces": ["alpha"]}
-    for name in (RUNNER, SERVERS):
+    for name in (RUNNER, SERVERS, OBJECTS, RUNS):
         constraints = helm.the("ValidatingAdmissionPolicy", name, values)["spec"]["matchConstraints"]
         (expression,) = constraints["namespaceSelector"]["matchExpressions"]
         assert expression == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["alpha"]}

@@ -1,4 +1,4 @@
-"""What kind of thing went wrong with a task. A stable contract: authors name these words in `retry.on`."""
+"""What kind of thing went wrong with a task. A stable contract: authors name these words in `retry.onErrors`."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class Retry(Model):
         description="The most seconds between two attempts, also where the server asks for more. Default: those of "
         "the server.",
     )
-    on: tuple[ErrorClass, ...] | None = Field(
+    on_errors: tuple[ErrorClass, ...] | None = Field(
         None,
         description="Error classes to try again for. Default: Connect, Busy and ServerDown, and for a call that may be "
         "repeated Timeout and Transport too.",

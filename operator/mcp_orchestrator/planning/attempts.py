@@ -27,7 +27,7 @@ def current_runner(run: WorkflowRun) -> RunnerStatus | None:
 
 def why_again(run: WorkflowRun, job: Mapping[str, Any], seen: tuple[Mapping[str, Any], ...], settings: Settings) -> str:
     """Why the pod was lost, if another one may do better; empty if it may not, or there were enough."""
-    if (run.status.attempt or 1) >= settings.retry_attempts or _is_late(job):
+    if (run.status.attempt or 1) >= settings.retry_attempts or _reason_of_failure(job) in ("", "DeadlineExceeded"):
         return ""
     trouble = pods.first_trouble(seen)
     if trouble and trouble.kind not in PASSING:
@@ -42,6 +42,8 @@ def seconds_left(run: WorkflowRun, limit_seconds: int, now: datetime) -> int:
     return max(1, limit_seconds - int(spent.total_seconds()))
 
 
-def _is_late(job: Mapping[str, Any]) -> bool:
+def _reason_of_failure(job: Mapping[str, Any]) -> str:
+    """Why the Job failed; empty if it did not."""
     ended = job.get("status", {}).get("conditions", ())
-    return any(condition.get("reason") == "DeadlineExceeded" for condition in ended)
+    failed = (c for c in ended if c.get("type") == "Failed" and c.get("status") == "True")
+    return next((str(condition.get("reason") or "Failed") for condition in failed), "")

@@ -6,21 +6,15 @@ Why this library: docs/decisions/0002-cel-expressions.md.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cel_expr_python import cel as google  # type: ignore[import-untyped]  # the package has no py.typed marker
-from cel_expr_python.ext import (  # type: ignore[import-untyped]  # likewise
-    ext_bindings,
-    ext_encoders,
-    ext_math,
-    ext_optional,
-    ext_strings,
-)
 
-from mcp_orchestrator.planning import celfaults, celtree, paths
+from mcp_orchestrator.planning import celcost, celfaults, celfunctions, celorder, celsyntax, celtree, paths
 from mcp_orchestrator.planning.celfaults import Fault
+from mcp_orchestrator.planning.celmodels import Size
 
 ROOTS = ("params", "tasks")
 """The variables of every expression that says nothing else."""
@@ -39,7 +33,15 @@ _TYPES = {
     "attempt": google.Type.INT,
 }
 """The variables that are always of one type. All others hold any value."""
-_FAILURES = (RuntimeError, TypeError, ValueError, SystemError, OverflowError)
+NAMES = paths.KEYWORDS | {
+    "bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "optional_type", "string", "type", "uint",
+}  # fmt: skip
+"""What CEL keeps for itself: no variable can be called so."""
+_EXTENSIONS = google.NewEnvConfigFromYaml(
+    "extensions: [{name: bindings}, {name: encoders}, {name: lists}, {name: math}, {name: optional}, {name: regex}, "
+    "{name: sets}, {name: strings}, {name: two-var-comprehensions}]"
+)
+_FAILURES = (RuntimeError, TypeError, ValueError, SystemError, OverflowError, ImportError)
 """What the binding raises, by what went wrong where in it."""
 
 
@@ -50,18 +52,21 @@ class Program:
     text: str
     compiled: Any
     """None where the expression is nothing but a path, and that was plain to see without CEL."""
+    syntax: celsyntax.Node
     tree: celtree.Tree
     type: str
     """CEL's name of the type of its value, DYN where that is known only when it runs."""
+    is_small: bool = True
+    """Whether its cost needs no reckoning before it runs."""
 
 
 class Failed(RuntimeError):
     """The evaluation failed; the message says why."""
 
-    def __init__(self, report: str) -> None:
-        super().__init__(celfaults.in_words(report))
-        self.absent = celfaults.absent(report)
-        """The key or index that is not there, "" where the report does not name it, None if it tells something else."""
+    def __init__(self, message: str, absent: str | None = None) -> None:
+        super().__init__(message)
+        self.absent = absent
+        """The key or index that is not there, "" where CEL does not name it, None if it is something else."""
 
 
 def compile(text: str, roots: Iterable[str] = ROOTS) -> Program | tuple[Fault, ...]:  # noqa: A001 - cel.compile is the name that readers expect
@@ -69,17 +74,32 @@ def compile(text: str, roots: Iterable[str] = ROOTS) -> Program | tuple[Fault, .
     return _compile(text, tuple(sorted(roots)))
 
 
-def run(program: Program, data: Mapping[str, Any]) -> Any:
-    """The value of the expression, of Python's types. `data` holds plain JSON only. Raises Failed."""
+def plain_path(text: str, roots: Collection[str]) -> paths.Path | None:
+    """The path that an expression consists of, where that is plain to see and CEL has surely nothing against it."""
+    if len(text) > MAX_EXPRESSION or (path := paths.parse(text)) is None or path.root not in roots:
+        return None
+    declared = _TYPES.get(path.root)
+    sound = not path.keys or declared is None or (declared is _OBJECT and isinstance(path.keys[0], str))
+    return path if sound else None
+
+
+def run(program: Program, data: Mapping[str, Any], measure: celcost.Measure) -> Any:
+    """The value of the expression, of Python's types. Raises Failed.
+
+    `data` holds what celdata.taken gave, and `measure` tells how large what a path leads to is.
+    """
+    if not program.is_small and (
+        reason := celcost.is_too_much(celcost.bound(program.syntax, program.tree.paths, measure))
+    ):
+        raise Failed(f"with these values, {reason}; read less of them, or let a tool do that")
     try:
         value = program.compiled.eval(data=data)
-        if value.type() == google.Type.ERROR:
-            raise Failed(value.value())
-        return value.plain_value()
-    except Failed:
-        raise
+        if value.type() != google.Type.ERROR:
+            return value.plain_value()
+        report = value.value()
     except _FAILURES as error:
-        raise Failed(str(error)) from None
+        report = str(error)
+    raise Failed(celfaults.in_words(report, program.text), celfaults.absent(report))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -90,37 +110,84 @@ def _compile(text: str, roots: tuple[str, ...]) -> Program | tuple[Fault, ...]:
         return (Fault("the expression is empty"),)
     if not _encodable(text):
         return (Fault("the expression is not valid Unicode"),)
-    if (path := paths.parse(text)) and path.root in roots and _surely_compiles(path):
+    if path := plain_path(text, roots):
         tree = celtree.Tree(paths=(path,), whole=path)
-        return Program(text, None, tree, "DYN" if path.keys else _TYPES.get(path.root, google.Type.DYN).name())
+        type_ = google.Type.DYN if path.keys else _TYPES.get(path.root, google.Type.DYN)
+        return Program(text, None, celsyntax.Name(path.root), tree, type_.name())
     try:
         compiled = _environment(roots).compile(text)
     except _FAILURES as error:
         return tuple(celfaults.faults(str(error), text, roots))
+    serialized = compiled.serialize()
+    syntax = celsyntax.read(serialized)
+    small = celcost.is_small(syntax)
+    if reason := _refused(syntax, compiled.return_type().name(), is_small=small):
+        return (Fault(reason),)
     type_name = compiled.return_type().name()
+    if not small and (changed := celorder.ordered(serialized, _template())) != serialized:
+        compiled = _environment(roots).deserialize(changed)
+    return Program(text, compiled, syntax, celtree.read(syntax, roots), type_name, small)
+
+
+def _refused(syntax: celsyntax.Node, type_name: str, *, is_small: bool) -> str:
+    """Why CEL can compile but we would never evaluate it, or nothing."""
     if "optional_type" in type_name:
-        return (Fault("the value may be absent, which JSON has no form for: put .orValue(…) behind it"),)
-    return Program(text, compiled, celtree.read(compiled.serialize(), roots), type_name)
-
-
-def _surely_compiles(path: paths.Path) -> bool:
-    """Whether CEL's type checker has nothing to say about it."""
-    declared = _TYPES.get(path.root)
-    return not path.keys or declared is None or (declared is _OBJECT and isinstance(path.keys[0], str))
+        return "the value may be absent, which JSON has no form for: put .orValue(…) behind it"
+    if celcost.depth(syntax) > celcost.MAX_MACROS:
+        return (
+            f"more than {celcost.MAX_MACROS} macros such as map and filter stand inside each other; use several tasks"
+        )
+    if function := celcost.missing(syntax):
+        return f'"{function}" is not available here'
+    return "" if is_small else celcost.is_too_much(celcost.bound(syntax, (), lambda _: Size(number=0)))
 
 
 @functools.lru_cache(maxsize=64)
 def _environment(roots: tuple[str, ...]) -> Any:
     return google.NewEnv(
+        config=_EXTENSIONS,
         variables={root: _TYPES.get(root, google.Type.DYN) for root in roots},
-        extensions=[
-            ext_strings.ExtStrings(),
-            ext_math.ExtMath(),
-            ext_encoders.ExtEncoders(),
-            ext_optional.ExtOptional(),
-            ext_bindings.ExtBindings(),
-        ],
+        functions=_functions(),
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _template() -> bytes:
+    keys = _function(
+        "maps.xkeys",
+        google.Type.List(google.Type.DYN),
+        [google.Type.Map(google.Type.DYN, google.Type.DYN)],
+        celorder.keys,
+    )
+    environment = google.NewEnv(config=_EXTENSIONS, functions=[keys])
+    return bytes(environment.compile(celorder.TEMPLATE).serialize())
+
+
+@functools.lru_cache(maxsize=1)
+def _functions() -> list[Any]:
+    kinds = google.Type
+    anything = {
+        "bool": kinds.BOOL, "int": kinds.INT, "uint": kinds.UINT, "double": kinds.DOUBLE, "string": kinds.STRING,
+        "bytes": kinds.BYTES, "timestamp": kinds.TIMESTAMP, "duration": kinds.DURATION, "null": kinds.NULL,
+        "list": kinds.List(kinds.DYN), "map": kinds.Map(kinds.DYN, kinds.DYN),
+    }  # fmt: skip
+    encode = [
+        google.Overload(f"json_encode_{name}", kinds.STRING, [kind], impl=celfunctions.json_encode)
+        for name, kind in anything.items()
+    ]
+    return [
+        google.FunctionDecl("json.encode", encode),
+        _function("json.decode", kinds.DYN, [kinds.STRING], celfunctions.json_decode),
+        _function(celorder.KEYS, google.Type.List(kinds.DYN), [kinds.Map(kinds.DYN, kinds.DYN)], celorder.keys),
+        _function(celorder.PAIRS, google.Type.List(kinds.DYN), [kinds.Map(kinds.DYN, kinds.DYN)], celorder.pairs),
+        _function("time.format", kinds.STRING, [kinds.TIMESTAMP, kinds.STRING], celfunctions.time_format),
+        _function("time.parse", kinds.TIMESTAMP, [kinds.STRING, kinds.STRING], celfunctions.time_parse),
+    ]
+
+
+def _function(name: str, result: Any, parameters: list[Any], implementation: Any) -> Any:
+    overload = google.Overload(name.replace(".", "_"), result, parameters, impl=implementation)
+    return google.FunctionDecl(name, [overload])
 
 
 def _encodable(text: str) -> bool:

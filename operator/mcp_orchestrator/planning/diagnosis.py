@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import Diagnosis, RunReason, TaskPhase, TaskStatus
-from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
+from mcp_orchestrator.api.workflowrun import Diagnosis, Evidence, ResolvedTemplate, RunReason, TaskPhase, TaskStatus
 from mcp_orchestrator.planning.pods import PodTrouble
 
+MAX_EVIDENCE = 8
+"""Failed tasks that a diagnosis tells of."""
+_UNKNOWN = (
+    "Find out whether {task} was carried out, for nobody knows: if it was, take the task out and resume the rest with "
+    "spec.resumeFrom of a new run; if it was not, just do that.",
+    "If a second call would do no harm, say so in the task: idempotent: true.",
+)
 _ADVICE: dict[ErrorClass, tuple[str, ...]] = {
     ErrorClass.CONNECT: (
         "Check the server: kubectl describe mcpservers.mcp-orchestrator.io {server}",
@@ -30,6 +37,10 @@ _ADVICE: dict[ErrorClass, tuple[str, ...]] = {
         "The connection broke during the call, so the tool may have done its work: check before you run again.",
         "See whether the server's process died: kubectl logs deployment/{server} -c gateway",
     ),
+    ErrorClass.SERVER_DOWN: (
+        "See why the server's program does not run: kubectl logs deployment/{server} -c gateway",
+        "See what the server says of itself: kubectl describe mcpservers.mcp-orchestrator.io {server}",
+    ),
     ErrorClass.PROTOCOL: (
         "Check that the tool still exists and takes these arguments: kubectl get msrv {server} -o yaml",
     ),
@@ -48,22 +59,49 @@ _ADVICE: dict[ErrorClass, tuple[str, ...]] = {
 }
 
 
-def of_task(tasks: Iterable[TaskStatus], workflow: WorkflowTemplateSpec) -> Diagnosis | None:
+def of_task(tasks: Iterable[TaskStatus], template: ResolvedTemplate) -> Diagnosis | None:
     """The diagnosis of the first task that failed, by its end; None if none did."""
     failed = sorted(
-        (task for task in tasks if task.phase == TaskPhase.FAILED and task.error),
+        (task for task in tasks if task.phase.failed and task.error),
         key=lambda task: str(task.completion_time or ""),
     )
     if not failed or not failed[0].error:
         return None
     first, error = failed[0], failed[0].error
-    server = next((task.server for task in workflow.tasks if task.name == first.name), "")
+    server = server_of(first.name, template)
+    unknown = first.phase == TaskPhase.INDETERMINATE
+    how = f"ended as Indeterminate ({error.class_})" if unknown else f"failed ({error.class_})"
+    advice = (*(_UNKNOWN if unknown else ()), *_ADVICE.get(error.class_, ()))
     return Diagnosis(
         class_=error.class_,
         task=first.name,
-        summary=conditions.shorten(f'task "{first.name}" failed ({error.class_}): {error.message}'),
-        recommendations=tuple(text.format(server=server, task=first.name) for text in _ADVICE.get(error.class_, ())),
+        summary=conditions.shorten(f'task "{first.name}" {how}: {error.message}'),
+        evidence=tuple(_evidence(task) for task in failed[:MAX_EVIDENCE]),
+        recommendations=tuple(text.format(server=server, task=first.name) for text in advice),
     )
+
+
+def server_of(unit: str, template: ResolvedTemplate) -> str:
+    """The server that a unit of the run calls; empty if it calls none."""
+    nested = {workflow.name: workflow.spec for workflow in template.nested}
+    workflow, found = template.spec, ""
+    # Keys of items may hold anything but their own end: review[a/b]/lint is the task lint of an item of review.
+    for name in re.sub(r"\[.*?\](?=/|$)", "", unit).split("/"):
+        task = next((task for task in (*workflow.tasks, *workflow.finally_) if task.name == name), None)
+        if task is None:
+            return ""
+        found = task.server or ""
+        if task.template:
+            workflow = nested.get(task.template.name, workflow)
+    return found
+
+
+def _evidence(task: TaskStatus) -> Evidence:
+    assert task.error  # noqa: S101 - the caller looked
+    attempts = f" (attempt {task.attempts})" if task.attempts else ""
+    words = conditions.shorten(f"{task.phase}{attempts}: {task.error.class_}: {task.error.message}", 1024)
+    times = {"time": task.completion_time} if task.completion_time else {}
+    return Evidence(source=f"task {task.name}"[:320], message=words, **times)
 
 
 def of_outputs(message: str) -> Diagnosis:

@@ -14,7 +14,6 @@ from mcp_orchestrator.api.workflowrun import (
     RunCondition,
     RunPhase,
     RunReason,
-    TaskPhase,
     WorkflowRun,
 )
 from mcp_orchestrator.planning import diagnosis, pods, runstatus
@@ -52,7 +51,7 @@ def reported(run: WorkflowRun, now: datetime) -> Plan:
     elif reason == RunReason.OUTPUT_FAILED:
         found = diagnosis.of_outputs(message)
     elif reason != RunReason.RUNNER_FAILED:
-        found = diagnosis.of_task(run.status.tasks, template.spec)
+        found = diagnosis.of_task(run.status.tasks, template)
     return _finish(run, RunPhase.FAILED, reason, message, now, found or diagnosis.of_pod(None, message))
 
 
@@ -142,7 +141,7 @@ def _end_events(run: WorkflowRun, phase: RunPhase, reason: RunReason, message: s
         yield Event(reason, message, action="Finish")
         return
     for task in run.status.tasks:
-        if task.phase == TaskPhase.FAILED and task.error:
+        if task.phase.failed and task.error:
             note = f"{task.name}: {task.error.class_}: {task.error.message}"
             yield Event(RunReason.TASK_FAILED, note[:1024], EventType.WARNING, "Run")
     yield Event("Failed", f"{reason}: {message}"[:1024], EventType.WARNING, "Finish")

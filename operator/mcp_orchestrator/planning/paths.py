@@ -11,15 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_STEP = re.compile(
-    r"""
-      \.(?P<field>[A-Za-z_][A-Za-z0-9_]*)
-    | \[(?P<index>0|[1-9][0-9]{0,17})\]
-    | \[(?P<quote>["'])(?P<key>[^"'\\\x00-\x1f\x7f\ud800-\udfff]*)(?P=quote)\]
-    """,
-    re.VERBOSE,
-)
-_KEYWORDS = frozenset(
+_STEP = r"""\.([A-Za-z_][A-Za-z0-9_]*)|\[(0|[1-9][0-9]{0,17})\]|\[(["'])([^"'\\\x00-\x1f\x7f\ud800-\udfff]*)\3\]"""
+_STEPS = re.compile(_STEP)
+_PATH = re.compile(rf"([A-Za-z_]\w*)((?:{_STEP.replace('3', '5')})*)", re.ASCII)
+KEYWORDS = frozenset(
     ("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
      "namespace", "null", "package", "return", "true", "var", "void", "while")
 )  # fmt: skip
@@ -66,18 +61,13 @@ class Missing(LookupError):
 
 def parse(text: str) -> Path | None:
     """The path that an expression consists of, where that is plain to see without the grammar of CEL."""
-    start = _IDENTIFIER.match(text)
-    if start is None or start.group() in _KEYWORDS:
+    path = _PATH.fullmatch(text)
+    if path is None or path[1] in KEYWORDS:
         return None
-    keys: list[str | int] = []
-    position = start.end()
-    while position < len(text):
-        step = _STEP.match(text, position)
-        if step is None or step["field"] in _KEYWORDS:
-            return None
-        keys.append(int(step["index"]) if step["index"] else step["field"] or step["key"])
-        position = step.end()
-    return Path(start.group(), tuple(keys))
+    steps = _STEPS.findall(path[2])
+    if not KEYWORDS.isdisjoint([field for field, _, _, _ in steps]):
+        return None
+    return Path(path[1], tuple([int(index) if index else field or key for field, index, _, key in steps]))
 
 
 def follow(path: Path, variables: Mapping[str, Any]) -> Any:

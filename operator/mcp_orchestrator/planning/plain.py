@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
+import json as encoder
 import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import orjson
 
 MAX_DEPTH = 100
 """Lists and objects inside each other; JSON writers and readers refuse not much more."""
@@ -24,14 +26,14 @@ def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
-        return _unicode(value)
+        return unicode(value)
     if isinstance(value, float):
         return _finite(value)
     if isinstance(value, dict | list | tuple):
         if depth == 0:
             raise NotPlain(f"has more than {MAX_DEPTH} levels")
         if isinstance(value, dict):
-            return {_key(key): plain(inner, depth - 1) for key, inner in value.items()}
+            return {key(name): plain(inner, depth - 1) for name, inner in value.items()}
         return [plain(inner, depth - 1) for inner in value]
     return _converted(value)
 
@@ -58,18 +60,24 @@ def too_deep(value: Any) -> bool:
     return bool(level)
 
 
-def holds_nul(value: Any) -> bool:
-    """Whether a text in a plain value has the character U+0000 in it."""
+def weight(value: Any) -> int:
+    """About how many characters a plain value has as JSON."""
     if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any("\0" in key or holds_nul(inner) for key, inner in value.items())
-    return isinstance(value, list) and any(holds_nul(inner) for inner in value)
+        return len(value)
+    try:
+        return len(orjson.dumps(value)) if isinstance(value, dict | list) else 8
+    except TypeError:  # numbers beyond 64 bits
+        return len(json(value))
 
 
 def text(value: Any) -> str:
     """A plain value inside a text: a string as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value if isinstance(value, str) else json(value)
+
+
+def json(value: Any) -> str:
+    """A plain value as JSON, in one line."""
+    return encoder.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def kind(value: Any) -> str:
@@ -107,19 +115,21 @@ def _finite(value: float) -> float:
     return value
 
 
-def _unicode(value: str) -> str:
+def unicode(value: str) -> str:
+    """The text itself, of Python's own type. Raises NotPlain if Unicode does not allow it."""
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
             raise NotPlain("has text that is not valid Unicode") from None
-    return value
+    return str.__str__(value)  # a member of an enumeration is a text, and JSON has no enumerations
 
 
-def _key(key: Any) -> str:
-    if not isinstance(key, str):
-        raise NotPlain(f"has the key {key}, and keys of a JSON object are strings: write string({key})")
-    return _unicode(key)
+def key(value: Any) -> str:
+    """The key itself. Raises NotPlain if an object can't have it."""
+    if not isinstance(value, str):
+        raise NotPlain("has keys that are not strings, as those of a JSON object are: write string(…) around them")
+    return unicode(value)
 
 
 def _seconds(value: timedelta) -> str:

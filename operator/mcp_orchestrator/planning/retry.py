@@ -1,7 +1,7 @@
 """Whether and when a call that failed is made again, and whether its outcome is known. Called by the runner's engine.
 
 What may be repeated follows from two facts: whether the tool can have seen the call, and whether it does harm if it
-sees one twice. An author's `retry.on` widens or narrows the classes, but never makes an unsafe call repeat whose
+sees one twice. An author's `retry.onErrors` widens or narrows the classes, but never makes an unsafe call repeat whose
 outcome is not known.
 """
 
@@ -61,7 +61,7 @@ def policy(task: Task, server: ResolvedServer) -> Policy:
         max_backoff_seconds=(
             default.max_backoff_seconds if own.max_backoff_seconds is None else own.max_backoff_seconds
         ),
-        on=None if own.on is None else frozenset(own.on),
+        on=None if own.on_errors is None else frozenset(own.on_errors),
     )
 
 

@@ -9,13 +9,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcp_orchestrator.planning import mistakes, paths, plain
+from mcp_orchestrator.planning import celdata, mistakes, paths, plain
+from mcp_orchestrator.planning.celmodels import NOTHING, Size
 from mcp_orchestrator.planning.paths import Path
 
 TASK_CONTENT = ("result", "structured", "text", "images", "audio", "resources", "links", "items", "failures")
 """What a task's tool answered: there only if the task succeeded."""
 TASK_OUTCOME = ("phase", "succeeded", "failed", "skipped", "error", "attempts")
 """How a task ended."""
+VARIABLES = ("params", "tasks", "key", "index", "run", "result", "text", "error", "attempt")
+"""Every variable there is, but for the item of a forEach task, whose name its author chooses."""
 NAMED = {"params": "parameter", "tasks": "task"}
 """Variables that hold things by their names, and what these are."""
 MEMBERS: Mapping[str, tuple[str, ...]] = {
@@ -39,6 +42,10 @@ class Scope:
     def roots(self) -> tuple[str, ...]:
         """The names of the variables."""
         return tuple(sorted(self.variables))
+
+
+MAX_DATA = 8 * 2**20
+"""Characters, and eight times the number of values, that one expression can read other than as a whole."""
 
 
 class ExpressionFailed(Exception):
@@ -66,8 +73,27 @@ def follow(path: Path, scope: Scope) -> Any:
         raise Absent(missing) from None
 
 
-def data(read: Iterable[Path], scope: Scope) -> dict[str, Any]:
-    """The variables as far as the paths lead into them, as plain JSON. Raises ExpressionFailed.
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The variables as far as the paths of an expression lead into them, as CEL takes them."""
+
+    variables: dict[str, Any]
+    sizes: dict[Path, Size]
+    """Those that are known already."""
+
+    def measure(self, path: Path) -> Size:
+        """How large what the path leads to is."""
+        path = Path(path.root, path.keys)
+        if path not in self.sizes:
+            try:
+                self.sizes[path] = celdata.taken(paths.follow(path, self.variables))[1]
+            except LookupError:
+                self.sizes[path] = NOTHING
+        return self.sizes[path]
+
+
+def data(read: Iterable[Path], scope: Scope) -> Data:
+    """What an expression reads. Raises ExpressionFailed.
 
     A large value costs time in CEL for being there, so what no path names is left out.
     """
@@ -82,7 +108,9 @@ def data(read: Iterable[Path], scope: Scope) -> dict[str, Any]:
             wanted.whole = wanted.whole or not path.asked
             continue
         wanted.whole = True
-    return {root: _pruned(scope.variables[root], wanted, Path(root, ())) for root, wanted in roots.items()}
+    pruning = _Pruning()
+    found = {root: pruning.pruned(scope.variables[root], wanted, Path(root, ())) for root, wanted in roots.items()}
+    return Data(found, pruning.sizes)
 
 
 def checked(value: Any, name: str) -> Any:
@@ -99,21 +127,35 @@ class _Wanted:
     inner: dict[str, _Wanted] = field(default_factory=dict)
 
 
-def _pruned(value: Any, wanted: _Wanted, here: Path) -> Any:
-    if wanted.whole:
-        found = checked(value, str(here))
-        if plain.holds_nul(found):  # the binding would cut the text off there, without a word
-            raise ExpressionFailed(f"{here}: the value has the character U+0000 in it, which CEL can't take")
+@dataclass(slots=True)
+class _Pruning:
+    room: float = MAX_DATA
+    sizes: dict[Path, Size] = field(default_factory=dict)
+
+    def pruned(self, value: Any, wanted: _Wanted, here: Path) -> Any:
+        """The part of the value that is wanted. Raises ExpressionFailed."""
+        if wanted.whole:
+            return self._taken(value, here)
+        if isinstance(value, Mapping):
+            return {
+                key: self.pruned(value[key], inner, Path(here.root, (*here.keys, key)))
+                for key, inner in wanted.inner.items()
+                if key in value
+            }
+        if isinstance(value, list | tuple) or not wanted.inner:
+            return []
+        return "" if isinstance(value, str) else self._taken(value, here)
+
+    def _taken(self, value: Any, here: Path) -> Any:
+        try:
+            found, size = celdata.taken(value)
+        except plain.NotPlain as error:
+            raise ExpressionFailed(f"{here}: the value {error}") from None
+        self.sizes[here] = size
+        self.room -= size.chars + 8 * size.nodes
+        if self.room < 0:
+            raise ExpressionFailed(f"{here}: the value is too large for CEL, which can take {MAX_DATA >> 20} MiB here")
         return found
-    if isinstance(value, Mapping):
-        return {
-            key: _pruned(value[key], inner, Path(here.root, (*here.keys, key)))
-            for key, inner in wanted.inner.items()
-            if key in value
-        }
-    if isinstance(value, list | tuple) or not wanted.inner:
-        return []
-    return "" if isinstance(value, str) else checked(value, str(here))
 
 
 def _why(missing: paths.Missing) -> str:

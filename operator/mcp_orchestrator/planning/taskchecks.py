@@ -161,10 +161,10 @@ def _is_lone(text: str) -> bool:
 
 
 def _check_retry(retry: Retry, path: str) -> Iterator[Mistake]:
-    for place, error_class in enumerate(retry.on or ()):
+    for place, error_class in enumerate(retry.on_errors or ()):
         if error_class not in RETRYABLE:
             listed = ", ".join(RETRYABLE)
-            yield _spec(f"{path}.on[{place}]", f"{error_class} comes out the same every time; choose of {listed}")
+            yield _spec(f"{path}.onErrors[{place}]", f"{error_class} comes out the same every time; choose of {listed}")
     least, most = retry.backoff_seconds, retry.max_backoff_seconds
     if least is not None and most is not None and least > most:
         yield _spec(f"{path}.backoffSeconds", f"{least} is more than maxBackoffSeconds, {most}: make it smaller")

@@ -92,15 +92,18 @@ class Applier:
             self._report.changed.set()
             await waiting
 
-    async def finish(self) -> None:
-        """Send the last state. Raises RunLost, or NotReported after ten minutes of trying.
+    async def finish(self, *, again: bool = False) -> None:
+        """Send the last state, with `again` also if it is on record: then it is sure that the run is still ours.
 
-        Waits for a report that is under way: two at a time would only be in each other's way.
+        Raises RunLost, or NotReported after ten minutes of trying. Waits for a report that is under way: two at a time
+        would only be in each other's way.
         """
         self._closing.set()
         self._report.changed.set()
         if self._loop:
             await self._loop
+        if again:
+            self._sent = -1
         give_up = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         wait = FIRST_WAIT_SECONDS
         while True:
@@ -166,6 +169,8 @@ class Applier:
         for pack in shown.packs:
             await self._create(resources.CONFIG_MAPS, pack)
             self._report.written(pack["metadata"]["name"])
+        if shown.secret:
+            await self._create(resources.SECRETS, shown.secret)
         await self._apply(shown.fields)
         self._sent = shown.version
 

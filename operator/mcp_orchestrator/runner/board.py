@@ -57,6 +57,10 @@ class Board:
             return known
         return self._end(unit, TaskPhase.SUCCEEDED, answer=answer, derived=derived)
 
+    def conceal(self, value: Any) -> None:
+        """Show the value nowhere from now on."""
+        self._report.conceal(value)
+
     def keep(self, answer: Answer) -> None:
         """Find room for an answer. Raises CallFailed if there is none."""
         self._report.keep(answer)

@@ -162,7 +162,11 @@ class Engine:
             raise result.failed
         if result.ending is None:
             raise UnitSkipped(SkipReason.RUN_STOPPED, "the run was stopped")
-        return Answer.of(dict(result.ending.outputs))
+        found = result.ending.outputs
+        for output in spec.outputs:
+            if output.sensitive and output.name in found:
+                self._board.conceal(found[output.name])
+        return Answer.of(dict(found))
 
 
 def _main_result(spec: WorkflowTemplateSpec, main: Walk, gate: Gate) -> Result:

@@ -40,6 +40,10 @@ class Journal:
             self._log(record)
         self._report.update(record)
 
+    def conceal(self, value: Any) -> None:
+        """Pass it on."""
+        self._report.conceal(value)
+
     def keep(self, answer: Answer) -> None:
         """Pass it on. Raises CallFailed if there is no room."""
         self._report.keep(answer)

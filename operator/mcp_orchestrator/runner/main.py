@@ -181,9 +181,9 @@ async def execute_taken(client: Client, run: WorkflowRun, pod: Pod, environment:
     try:
         ending = await _execute(run, environment, stop, notes, given, known)
     except Stopped:
-        await applier.finish()
+        await applier.finish(again=True)
         raise
-    report.close(ending)
+    report.close(ending, [output.name for output in template.spec.outputs if output.sensitive])
     notes.close(ending)
     await applier.finish()
 

@@ -35,7 +35,7 @@ def evaluate(workflow: WorkflowTemplateSpec, scope: expressions.Scope) -> dict[s
             )
         total += size
         found[output.name] = value
-    if total > values.INLINE_TOTAL_BYTES:
-        limit = values.human(values.INLINE_TOTAL_BYTES)
+    if total > values.OUTPUTS_BYTES:
+        limit = values.human(values.OUTPUTS_BYTES)
         raise OutputFailed(f"the outputs have {values.human(total)} together, and the limit is {limit}")
     return found

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mcp_orchestrator.api.base import API_VERSION
 from mcp_orchestrator.api.errorclass import ErrorClass
+from mcp_orchestrator.planning import plain
 from mcp_orchestrator.runner import values
 from mcp_orchestrator.runner.calls import CallFailed
 from mcp_orchestrator.runner.results import Answer
@@ -47,12 +48,19 @@ class Owner:
             "ownerReferences": [owner],
         }
 
+    def outputs_secret(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The Secret that holds the run's sensitive outputs: texts as they are, other values as JSON."""
+        texts = {name: plain.text(value) for name, value in outputs.items()}
+        data = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
+        metadata = self.metadata(f"{self.job_name}-outputs")
+        return {"metadata": metadata, "type": "Opaque", "data": data, "immutable": True}
+
 
 class Packs:
     """The results of a run that stand outside of its status. `known` are references that exist already."""
 
     def __init__(self, owner: Owner, known: Iterable[str] = (), total_bytes: int = TOTAL_BYTES) -> None:
-        self._owner = owner
+        self.owner = owner
         self._room = total_bytes
         self._references = {reference.rpartition("/")[2]: reference for reference in known}
         self._open: dict[str, bytes] = {}
@@ -92,11 +100,11 @@ class Packs:
         self._closed = [pack for pack in self._closed if pack["metadata"]["name"] != name]
 
     def _name(self) -> str:
-        return f"{self._owner.job_name}-results-{self._number}"
+        return f"{self.owner.job_name}-results-{self._number}"
 
     def _close(self) -> None:
         data = {key: base64.b64encode(value).decode() for key, value in self._open.items()}
-        self._closed.append({"metadata": self._owner.metadata(self._name()), "binaryData": data, "immutable": True})
+        self._closed.append({"metadata": self.owner.metadata(self._name()), "binaryData": data, "immutable": True})
         self._open = {}
         self._number += 1
 

@@ -67,6 +67,9 @@ class Reporter(Protocol):
     def update(self, record: UnitRecord) -> None:
         """Take note; must not block and must not fail."""
 
+    def conceal(self, value: Any) -> None:
+        """Show the value nowhere from now on."""
+
     def keep(self, answer: Answer) -> None:
         """Find room for an answer, before its unit counts as done. Raises CallFailed if there is none."""
 

@@ -6,7 +6,7 @@ The report keeps within a budget of bytes, whatever tools answer. What does not 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -21,12 +21,14 @@ from mcp_orchestrator.runner.records import Ending, UnitRecord
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.secrets import HIDDEN, Secrets
 
-BUDGET_BYTES = 160 * 1024
-"""The most that the runner's fields take in the status; the operator's take less than 96 KiB."""
+BUDGET_BYTES = 168 * 1024
+"""The most that the runner's fields take in the status; the operator's take less than 88 KiB."""
+REFERENCE_BYTES = 128
+"""What a reference takes at most: moving less than that out of the status would not help."""
 TEXT_BYTES = 8 * 1024
 """The most text that stands beside the result that was read from it."""
-_WORDS_BYTES = ((wording.MESSAGE_BYTES, values.PREVIEW_BYTES), (512, 128), (96, 0))
-"""How long messages and previews may be: shorter under pressure."""
+_WORDS_BYTES = ((wording.MESSAGE_BYTES, values.PREVIEW_BYTES, False), (512, 128, False), (96, 0, True), (0, 0, True))
+"""How long messages and previews may be, and whether items are told without times: less under pressure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,15 @@ class Snapshot:
     fields: Mapping[str, Any]
     packs: tuple[Mapping[str, Any], ...] = ()
     """ConfigMaps that must stand before the fields do."""
+    secret: Mapping[str, Any] | None = None
+    """The Secret of the sensitive outputs, likewise."""
 
 
 @dataclass(slots=True)
 class _End:
     runner: RunnerStatus
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    secret: Mapping[str, Any] | None = None
 
 
 class Report:
@@ -105,8 +110,15 @@ class Report:
         if not self._secrets.stand_in(encoded := answer.encode()) and len(encoded) > values.INLINE_BYTES:
             self._packs.add(answer)
 
-    def close(self, ending: Ending) -> None:
-        """Take note of the run's end."""
+    def conceal(self, value: Any) -> None:
+        """Show the value nowhere from now on."""
+        self._secrets = self._secrets.with_another(value)
+
+    def close(self, ending: Ending, sensitive: Collection[str] = ()) -> None:
+        """Take note of the run's end. The outputs that are named as sensitive go into a Secret."""
+        hidden = {name: value for name, value in ending.outputs.items() if name in sensitive}
+        if hidden:
+            self._end.secret = self._packs.owner.outputs_secret(hidden)
         self._end.runner = self._end.runner.model_copy(
             update={
                 "outcome": ending.outcome,
@@ -118,6 +130,7 @@ class Report:
         self._end.outputs = {
             name: HIDDEN if self._secrets.stand_in(encoded) else orjson.Fragment(encoded)
             for name, encoded in ((name, values.encode(value)) for name, value in ending.outputs.items())
+            if name not in hidden
         }
         self._note()
 
@@ -148,9 +161,11 @@ class Report:
         }
         if self._end.outputs:
             fields["outputs"] = self._end.outputs
+        if self._end.secret:
+            fields["outputsSecret"] = self._end.secret["metadata"]["name"]
         room = BUDGET_BYTES - len(orjson.dumps(fields)) - 1024
         fields["tasks"] = orjson.Fragment(self._tasks(room))
-        return Snapshot(self.version, fields, tuple(self._packs.unwritten()))
+        return Snapshot(self.version, fields, tuple(self._packs.unwritten()), self._end.secret)
 
     def written(self, pack: str) -> None:
         """The pack of that name stands."""
@@ -191,8 +206,8 @@ class Report:
         if self._bare:
             return b"[%s]" % b",".join(entry.facts + b"}" for entry in self._sorted())
         self._make_room(room)
-        for words, preview in _WORDS_BYTES:
-            shown = b"[%s]" % b",".join(_shown(entry, words, preview) for entry in self._sorted())
+        for words, preview, bare in _WORDS_BYTES:
+            shown = b"[%s]" % b",".join(_shown(entry, words, preview, bare=bare) for entry in self._sorted())
             if len(shown) <= room:
                 break
         return shown
@@ -203,11 +218,11 @@ class Report:
         if total <= room:
             return
         for entry in sorted(self._entries.values(), key=lambda entry: -entry.inline_bytes):
-            if total <= room or not entry.inline_bytes:
+            if total <= room or entry.inline_bytes <= REFERENCE_BYTES:
                 return
             answer = entry.record.answer
             reference = "" if entry.record.derived or answer is None else self._reference(answer)
-            total -= entry.inline_bytes
+            total -= entry.inline_bytes - len(reference)
             self._entries[entry.record.name] = replace(entry, result=b"", text="", reference=reference)
 
     def _sorted(self) -> Iterator[_Entry]:
@@ -243,12 +258,12 @@ def _message(record: UnitRecord) -> str:
     return record.error.message if record.error else record.message or ""
 
 
-def _shown(entry: _Entry, words_bytes: int, preview_bytes: int) -> bytes:
+def _shown(entry: _Entry, words_bytes: int, preview_bytes: int, *, bare: bool) -> bytes:
     fields: dict[str, Any] = {}
-    message = wording.cut(entry.message, words_bytes)
+    message = wording.cut(entry.message, words_bytes) if words_bytes else "…"
     if entry.record.error:
         fields["error"] = {"class": entry.record.error.class_, "message": message}
-    elif message:
+    elif entry.message:
         fields["message"] = message
     if entry.result:
         fields["result"] = orjson.Fragment(entry.result)
@@ -258,7 +273,10 @@ def _shown(entry: _Entry, words_bytes: int, preview_bytes: int) -> bytes:
         fields["resultPreview"] = wording.cut(entry.preview, preview_bytes)
     if entry.reference:
         fields["resultRef"] = entry.reference
-    return entry.facts + (b"," + orjson.dumps(fields)[1:] if fields else b"}")
+    name = entry.record.name
+    inner = "[" in name or "/" in name
+    facts = orjson.dumps({"name": name, "phase": entry.record.phase})[:-1] if bare and inner else entry.facts
+    return facts + (b"," + orjson.dumps(fields)[1:] if fields else b"}")
 
 
 def _moment(time: datetime) -> datetime:

@@ -29,6 +29,7 @@ from mcp_types import (
 )
 
 from mcp_orchestrator.api.errorclass import ErrorClass
+from mcp_orchestrator.planning import plain
 from mcp_orchestrator.runner import values
 from mcp_orchestrator.runner.calls import CallFailed
 
@@ -68,8 +69,8 @@ class Answer:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the whole answer, in hexadecimal digits."""
-        return hashlib.sha256(self.encode()).hexdigest()
+        """The first half of the whole answer's SHA-256, in hexadecimal digits: a run may have a thousand of them."""
+        return hashlib.sha256(self.encode()).hexdigest()[:32]
 
     @cached_property
     def result(self) -> Any:
@@ -84,7 +85,7 @@ class Answer:
     def text(self) -> str:
         """All text, or the structured content as JSON where there is no other."""
         if self.structured and not self._texts:
-            return values.encode(self.structured[0]).decode()
+            return plain.text(_wrapped(self.structured[0]))
         return "\n".join(self._texts)
 
     def content(self) -> dict[str, Any]:
@@ -143,12 +144,20 @@ def _repeats(block: Mapping[str, Any], structured: Any) -> bool:
     """Whether the block is the structured content once more, as servers add it for old clients."""
     if block["type"] != "text":
         return False
-    if block["text"] == structured:
+    wrapped = _wrapped(structured)
+    if block["text"] == wrapped:
         return True
     try:
-        return bool(values.plain(orjson.loads(block["text"])) == structured)
+        return values.plain(orjson.loads(block["text"])) in (structured, wrapped)
     except (ValueError, values.Unusable):
         return False
+
+
+def _wrapped(structured: Any) -> Any:
+    """What a server wrapped into an object, since structured content had to be one: {"result": …}."""
+    if isinstance(structured, dict) and structured.keys() == {"result"}:
+        return structured["result"]
+    return structured
 
 
 def _meaning(text: str) -> Any:

@@ -14,8 +14,8 @@ from mcp_orchestrator.runner import wording
 
 INLINE_BYTES = 32 * 1024
 """The largest result or output, as JSON, that stands in the status."""
-INLINE_TOTAL_BYTES = 192 * 1024
-"""All results that stand in one status, and likewise all outputs."""
+OUTPUTS_BYTES = 64 * 1024
+"""All outputs that stand in one status."""
 RESULT_BYTES = 16 * 1024 * 1024
 """The largest result that a task may have at all."""
 PREVIEW_BYTES = 1024

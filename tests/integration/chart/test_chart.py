@@ -186,9 +186,13 @@ def test_a_runner_writes_its_own_run_again_and_again(run: Place) -> None:
     ("status", "name", "pod", "words"),
     [
         pytest.param({}, "two", (), "its own run only", id="another-run"),
-        pytest.param({"phase": "Succeeded"}, "one", (), "runner, tasks, progress and outputs only", id="the-phase"),
-        pytest.param({"duration": "1s"}, "one", (), "runner, tasks, progress and outputs only", id="a-new-field"),
-        pytest.param({"jobName": "two-0123456789"}, "one", (), "progress and outputs only", id="the-jobs-name"),
+        pytest.param(
+            {"phase": "Succeeded"}, "one", (), "runner, tasks, progress, outputs and outputsSecret only", id="the-phase"
+        ),
+        pytest.param(
+            {"duration": "1s"}, "one", (), "runner, tasks, progress, outputs and outputsSecret only", id="a-new-field"
+        ),
+        pytest.param({"jobName": "two-0123456789"}, "one", (), "outputs and outputsSecret only", id="the-jobs-name"),
         pytest.param({}, "one", in_pod(uid="other"), "another pod's name", id="in-another-pods-name"),
         pytest.param(
             {}, "one", in_pod(name=f"{JOB}-0123456789-abcde"), "own run only", id="from-a-job-with-a-longer-name"

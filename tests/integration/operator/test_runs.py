@@ -31,6 +31,7 @@ async def test_a_run_goes_from_its_slot_to_its_end_as_its_runner_reports(running
             "name": "time",
             "url": f"http://time.{running.namespace}.svc:8080/mcp",
             "toolsDigest": "sha256:2",
+            "tools": [{"name": "get_current_time", "repeatable": False}],
             "timeoutSeconds": 30,
         }
     ]

@@ -151,6 +151,7 @@ async def test_a_workflow_is_executed_and_reported(scene: Scene, server: str) ->
     assert status["runner"] | {"startTime": ""} == {
         "podName": "r-job-abcde",
         "podUid": "uid-of-abcde",
+        "attempt": 1,
         "startTime": "",
         "outcome": "Succeeded",
         "reason": "Succeeded",
@@ -212,7 +213,7 @@ async def test_results_of_any_size_are_bounded_in_the_status_and_whole_for_later
     assert code == 0
     assert status["outputs"] == {"length": 3_072_000}
     inline = [task for task in status["tasks"] if "result" in task]
-    assert len(inline) == 6
+    assert len(inline) == 5
     assert all(len(task["resultPreview"].encode()) <= 1024 for task in status["tasks"] if "result" not in task)
     assert status["tasks"][-1]["resultBytes"] > 3_072_000
 
@@ -227,20 +228,20 @@ async def test_a_run_that_takes_too_long_is_ended(scene: Scene, faulty: Faulty) 
     assert faulty.cancelled.is_set()
 
 
-async def test_a_pod_that_is_asked_to_stop_says_so_and_stops_its_calls(scene: Scene, faulty: Faulty) -> None:
+async def test_a_pod_that_is_asked_to_stop_stops_its_calls_and_leaves_the_run_open(
+    scene: Scene, faulty: Faulty
+) -> None:
     workflow = {"tasks": [a_task("endless", "t"), a_task("never", "t", dependsOn=["endless"])]}
     await scene.admit({"x": faulty.url("/silence")}, workflow)
     async with scene.runner() as runner, asyncio.timeout(PATIENCE_SECONDS):
         await faulty.waiting.wait()
         runner.process.send_signal(signal.SIGTERM)
-        assert await runner.ended() == 0
+        assert await runner.ended() == 1
+    assert "asked to stop (SIGTERM)" in (scene.directory / "termination-log").read_text()
     status = await scene.status()
-    assert (status["runner"]["outcome"], status["runner"]["reason"]) == ("Failed", "RunnerFailed")
-    assert "asked to stop (SIGTERM)" in status["runner"]["message"]
-    assert [(task["phase"], task["error"]["class"]) for task in status["tasks"]] == [
-        ("Failed", "Cancelled"),
-        ("Skipped", "Cancelled"),
-    ]
+    # What is open is left to another pod.
+    assert "outcome" not in status["runner"]
+    assert [task["phase"] for task in status["tasks"]] == ["Running", "Pending"]
     assert faulty.cancelled.is_set()
 
 

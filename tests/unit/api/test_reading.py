@@ -26,8 +26,8 @@ def test_a_sound_object_becomes_its_model() -> None:
     [
         pytest.param({"tasks": []}, ["spec.tasks: Tuple should have at least 1 item"], id="an empty list"),
         pytest.param(
-            {"tasks": [{"name": "a", "server": "s"}, {"name": "b", "tool": "t", "server": 7}]},
-            ["spec.tasks[0].tool: Field required", "spec.tasks[1].server: Input should be a valid string"],
+            {"tasks": [{"server": "s"}, {"name": "b", "tool": "t", "server": 7}]},
+            ["spec.tasks[0].name: Field required", "spec.tasks[1].server: Input should be a valid string"],
             id="fields of list items",
         ),
         pytest.param(None, ["spec: "], id="no spec"),

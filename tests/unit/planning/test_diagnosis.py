@@ -9,11 +9,17 @@ import pytest
 from tests.builders import NOW, a_spec, a_task
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import TaskError, TaskPhase, TaskStatus
+from mcp_orchestrator.api.workflowrun import NestedTemplate, ResolvedTemplate, TaskError, TaskPhase, TaskStatus
+from mcp_orchestrator.api.workflowtemplate import Task
 from mcp_orchestrator.planning import diagnosis
 from mcp_orchestrator.planning.pods import PodTrouble
 
-WORKFLOW = a_spec(a_task("now"), a_task("write", server="filesystem"))
+INNER = a_spec(a_task("look", server="search"))
+WORKFLOW = ResolvedTemplate(
+    digest="sha256:0",
+    spec=a_spec(a_task("now"), a_task("write", server="filesystem"), Task(name="sub", template={"name": "inner"})),
+    nested=(NestedTemplate(name="inner", digest="sha256:1", spec=INNER),),
+)
 
 
 def a_status(name: str = "now", phase: TaskPhase = TaskPhase.SUCCEEDED, **fields: Any) -> TaskStatus:
@@ -141,3 +147,31 @@ def test_long_words_of_others_are_cut_and_never_an_error(length: int) -> None:
     found = diagnosis.of_task([a_failure("now", message=long[:4096])], WORKFLOW)
     assert found
     assert len(found.summary) <= 4096
+
+
+@pytest.mark.parametrize(
+    ("unit", "server"),
+    [
+        pytest.param("write", "filesystem", id="a task"),
+        pytest.param("write[a/b]", "filesystem", id="an item"),
+        pytest.param("sub/look", "search", id="a nested task"),
+        pytest.param("sub[x]/look[0]", "search", id="an item of a nested task of an item"),
+        pytest.param("sub", "", id="a workflow"),
+        pytest.param("gone", "", id="nothing"),
+    ],
+)
+def test_the_server_of_every_unit_is_known(unit: str, server: str) -> None:
+    assert diagnosis.server_of(unit, WORKFLOW) == server
+
+
+def test_what_nobody_knows_is_told_with_how_to_go_on() -> None:
+    error = TaskError(class_=ErrorClass.TIMEOUT, message="no answer within 30 s")
+    found = diagnosis.of_task(
+        [TaskStatus(name="write", phase=TaskPhase.INDETERMINATE, attempts=1, error=error)], WORKFLOW
+    )
+    assert found
+    assert found.summary == 'task "write" ended as Indeterminate (Timeout): no answer within 30 s'
+    assert "spec.resumeFrom" in found.recommendations[0]
+    assert [(e.source, e.message) for e in found.evidence] == [
+        ("task write", "Indeterminate (attempt 1): Timeout: no answer within 30 s")
+    ]

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.builders import NOW, a_run, a_server, a_task, a_template
+from tests.builders import NOW, a_run, a_server, a_task, a_template, around
 from tests.oracles import kstatus
 
 from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
@@ -16,7 +16,7 @@ from mcp_orchestrator.planning.plan import EventType, Plan
 from mcp_orchestrator.planning.runs import ObservedRun, plan_run
 from mcp_orchestrator.settings import Settings
 
-SETTINGS = Settings(timeout_seconds=600)
+SETTINGS = Settings(timeout_seconds=600, retry_attempts=1)
 LATER = NOW + timedelta(seconds=12, milliseconds=340)
 TASK = {"name": "a", "phase": "Succeeded", "startTime": "2026-01-02T03:04:06Z"}
 FAILED = {
@@ -38,7 +38,7 @@ NO_NODE = {
 def admitted(count: int = 2, /, **status: Any) -> WorkflowRun:
     """A run that has its slot; `status` is what came to its status since, as JSON."""
     template = a_template(*(a_task(name) for name in "abc"[:count]))
-    observed = ObservedRun(a_run(), template, {"time": a_server(observed_generation=1)}, slot=True)
+    observed = ObservedRun(a_run(), around(template, {"time": a_server(observed_generation=1)}), slot=True)
     wire = {**(plan_run(observed, SETTINGS, NOW).status or {}), **status}
     return observed.run.model_copy(update={"status": WorkflowRunStatus.model_validate(wire)})
 
@@ -86,7 +86,7 @@ def reason_of(made: Plan) -> str:
 def test_a_run_succeeds_when_its_runner_says_so_whatever_became_of_its_job(
     count: int, message: str, job: dict[str, Any] | None
 ) -> None:
-    made = plan(with_runner(TASK, count=count, outcome="Succeeded", reason="Succeeded"), job=job)
+    made = plan(with_runner(TASK, count=count, outcome="Succeeded", reason="Succeeded", message=message), job=job)
     status = status_of(made)
 
     assert (status["phase"], status["message"], reason_of(made)) == ("Succeeded", message, "Succeeded")

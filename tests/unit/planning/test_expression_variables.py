@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mcp_orchestrator.planning import cel, expressions, paths
+from mcp_orchestrator.planning import cel, expressions, paths, scope
 from mcp_orchestrator.planning.expressions import Absent, ExpressionFailed, Scope, Use
 
 ITEM_ROOTS = ("params", "tasks", "question", "key", "index")
@@ -258,3 +258,10 @@ def test_a_path_that_is_plain_to_see_is_what_cel_makes_of_it(root: str, followin
         assert seen.type == compiled.type
     if (path := paths.parse(text)) and path.root in ITEM_ROOTS and isinstance(compiled, cel.Program):
         assert path == compiled.tree.whole
+
+
+@pytest.mark.parametrize("name", sorted({*cel.NAMES, "tasks", "index", "item", "question", "math", "size", "i"}))
+def test_an_item_can_have_every_name_that_leaves_the_others_readable(name: str) -> None:
+    program = cel.compile(f"{name} == 1 && params.x == tasks.a.result && size('') == index", (*ITEM_ROOTS, name))
+    usable = isinstance(program, cel.Program) and name not in scope.VARIABLES
+    assert (expressions.variable_fault(name) == "") == usable

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.builders import a_server, a_spec, metadata
+from tests.builders import a_run, a_server, a_spec
 
 from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec
-from mcp_orchestrator.api.workflowrun import ResolvedTemplate
+from mcp_orchestrator.api.workflowrun import ResolvedTemplate, WorkflowRunStatus
 from mcp_orchestrator.api.workflowtemplate import RunnerPod
-from mcp_orchestrator.planning import manifests
+from mcp_orchestrator.planning import manifests, runjob
 from mcp_orchestrator.settings import Settings
 
 SETTINGS = Settings(image="ours:1", image_pull_policy="Never", mode="development", log_level="DEBUG")
@@ -66,14 +66,12 @@ def containers_of(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def job_of(name: str = "run-1", pod: Mapping[str, Any] | None = None, template: str | None = "notes") -> dict[str, Any]:
     spec = a_spec(**({"pod": RunnerPod.model_validate(pod)} if pod else {}))
     named = {"name": template} if template else {}
-    return manifests.run_job(
-        metadata=metadata(name),
+    status = WorkflowRunStatus(
         template=ResolvedTemplate(**named, digest="sha256:0", spec=spec),
-        name=manifests.job_name(name, f"uid-of-{name}", 1),
-        timeout_seconds=90,
-        traceparent="00-a-b-01",
-        settings=SETTINGS,
+        job_name=manifests.job_name(name, f"uid-of-{name}", 1),
     )
+    run = a_run(name, status=status)
+    return runjob.run_job(run, timeout_seconds=90, seconds_left=90, traceparent="00-a-b-01", settings=SETTINGS)
 
 
 def pods() -> Iterator[Any]:
@@ -296,7 +294,7 @@ def test_a_job_runs_once_and_has_an_end() -> None:
     assert job["spec"]["backoffLimit"] == 0
     assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
     assert job["spec"]["podReplacementPolicy"] == "Failed"
-    assert job["spec"]["activeDeadlineSeconds"] == 90 + manifests.START_SECONDS
+    assert job["spec"]["activeDeadlineSeconds"] == 90 + runjob.START_SECONDS
     assert job["metadata"]["ownerReferences"][0]["uid"] == "uid-of-run-1"
     assert job["metadata"]["ownerReferences"][0]["kind"] == "WorkflowRun"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import a_parameter
+from tests.builders import a_parameter, a_run
 
 from mcp_orchestrator.api.workflowtemplate import Parameter
 from mcp_orchestrator.planning import parameters
@@ -162,3 +162,69 @@ def test_a_pattern_that_tries_forever_is_cut_short() -> None:
 def test_whatever_a_run_gives_it_gets_values_or_mistakes(given_values: dict[str, Any]) -> None:
     resolved = parameters.resolve(DECLARED, given_values, "spec.parameters")
     assert resolved.mistakes or resolved.values.keys() == {parameter.name for parameter in DECLARED}
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "value"),
+    [
+        pytest.param({"type": "string"}, "moths\n", "moths", id="text without the line end of a file"),
+        pytest.param(None, "7", "7", id="without a type it is text"),
+        pytest.param({"type": ["string", "null"]}, "null", "null", id="text where text is allowed"),
+        pytest.param({"type": "array"}, "[40, 2]", [40, 2], id="a list"),
+        pytest.param({"type": "integer"}, "7\n", 7, id="a number"),
+    ],
+)
+def test_a_text_from_elsewhere_is_read_by_the_parameter_s_type(schema: Any, text: str, value: Any) -> None:
+    assert parameters.from_text(a_parameter(schema=schema), text) == value
+
+
+def test_a_text_that_is_no_json_is_told_by_its_place_and_not_quoted() -> None:
+    with pytest.raises(
+        parameters.NotReadable, match=r"must be JSON of type object, .* \(line 1, character 2\)"
+    ) as told:
+        parameters.from_text(a_parameter(schema={"type": "object"}), "{s3cr3t")
+    assert "s3cr3t" not in str(told.value)
+
+
+def test_a_fault_of_a_sensitive_value_is_told_without_the_value() -> None:
+    declared = (a_parameter("key", {"type": "string", "minLength": 20}, sensitive=True),)
+    (mistake,) = parameters.resolve(declared, {"key": "s3cr3t"}, "spec.parameters").mistakes
+    assert mistake.path == "spec.parameters.key"
+    assert "20 characters" in mistake.message
+    assert "s3cr3t" not in mistake.message
+
+
+SECRET = {"secret_key_ref": {"name": "keys", "key": "api"}}
+CONFIG = {"config_map_key_ref": {"name": "settings", "key": "topic"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "sources", "text", "words"),
+    [
+        pytest.param({}, [{"name": "topic", **CONFIG}], "moths", "", id="all is well"),
+        pytest.param({}, [{"name": "topic", **CONFIG}], None, "", id="what is not there may come"),
+        pytest.param(
+            {"topic": "x"}, [{"name": "topic", **CONFIG}], "moths",
+            'spec.parametersFrom[0]: "topic" stands in spec.parameters too', id="twice",
+        ),
+        pytest.param(
+            {"topic": "x"}, [{"name": "topci", **CONFIG}], "moths",
+            'unknown parameter "topci"; did you mean "topic"?', id="unknown",
+        ),
+        pytest.param(
+            {}, [{"name": "topic", **SECRET}], "", 'declare the parameter with sensitive: true', id="an open secret"
+        ),
+        pytest.param(
+            {}, [{"name": "topic", **CONFIG}], "", "(ConfigMap settings, key topic): \"\" is shorter than 1",
+            id="a value that does not fit",
+        ),
+        pytest.param({}, [], "", "spec.parameters.topic: it is missing", id="missing"),
+    ],
+)  # fmt: skip
+def test_what_a_run_gives_is_checked_as_far_as_it_may_be_known(
+    given: Any, sources: Any, text: str | None, words: str
+) -> None:
+    declared = (a_parameter("topic", {"type": "string", "minLength": 1}),)
+    spec = a_run(parameters=given, parameters_from=sources).spec
+    found = parameters.check_given(spec, declared, {("settings", "topic"): text})
+    assert words in "; ".join(map(str, found)) if words else found == ()

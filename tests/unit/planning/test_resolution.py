@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.builders import NOW, a_parameter, a_run, a_server, a_spec, a_task, a_template, a_tool
+from tests.builders import NOW, a_parameter, a_run, a_server, a_spec, a_task, a_template, a_tool, around
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Verdict
@@ -49,7 +49,7 @@ def resolve(
         run, found = a_run(template=template, parameters=parameters), None
     else:
         run, found = a_run(parameters=parameters), template
-    return resolution.resolve(run, found, {server.metadata.name: server for server in servers})
+    return resolution.resolve(run, around(found, {server.metadata.name: server for server in servers}))
 
 
 def test_a_run_of_a_template_starts_with_just_what_was_seen() -> None:
@@ -65,6 +65,7 @@ def test_a_run_of_a_template_starts_with_just_what_was_seen() -> None:
             "url": "http://time.default.svc:8080/mcp",
             "timeoutSeconds": 30,
             "toolsDigest": "sha256:t",
+            "tools": [{"name": "get_current_time", "repeatable": False}],
         }
     ]
 

@@ -201,8 +201,8 @@ def a_server(**tools: bool) -> ResolvedServer:
         pytest.param(Retry(attempts=1), Policy(1, 2, 60), id="attempts"),
         pytest.param(Retry(backoff_seconds=0), Policy(5, 0, 60), id="no pause"),
         pytest.param(Retry(max_backoff_seconds=0), Policy(5, 2, 0), id="no longest pause"),
-        pytest.param(Retry(on=(TOOL, BUSY)), Policy(5, 2, 60, frozenset({TOOL, BUSY})), id="classes"),
-        pytest.param(Retry(on=()), Policy(5, 2, 60, frozenset()), id="no class"),
+        pytest.param(Retry(on_errors=(TOOL, BUSY)), Policy(5, 2, 60, frozenset({TOOL, BUSY})), id="classes"),
+        pytest.param(Retry(on_errors=()), Policy(5, 2, 60, frozenset()), id="no class"),
     ],
 )
 def test_a_task_says_what_it_wants_and_the_server_the_rest(own: Retry | None, policy: Policy) -> None:

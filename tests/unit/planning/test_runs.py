@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.builders import NOW, a_parameter, a_run, a_server, a_task, a_template, metadata
+from tests.builders import NOW, a_parameter, a_run, a_server, a_task, a_template, around, metadata
 from tests.oracles import kstatus
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.api.workflowtemplate import RunnerPod
-from mcp_orchestrator.planning import manifests, runs
+from mcp_orchestrator.planning import runjob, runs
 from mcp_orchestrator.planning.plan import EventType, Plan
 from mcp_orchestrator.planning.runs import ObservedRun, plan_run
 from mcp_orchestrator.settings import Settings
@@ -25,7 +25,7 @@ from mcp_orchestrator.settings import Settings
 SETTINGS = Settings(max_concurrent_workflows=2, timeout_seconds=600)
 SERVERS = {"time": a_server(observed_generation=1, tools_digest="sha256:t")}
 TEMPLATE = a_template(a_task("a"), a_task("b"))
-READY = ObservedRun(a_run(), TEMPLATE, SERVERS)
+READY = ObservedRun(a_run(), around(TEMPLATE, SERVERS))
 RUNNER = {"podName": "p", "podUid": "u", "startTime": "2026-01-02T03:04:07Z"}
 TASKS = [
     {"name": "a", "phase": "Succeeded", "result": None, "startTime": "2026-01-02T03:04:07Z"},
@@ -94,21 +94,21 @@ def verdict(made: Plan) -> kstatus.Verdict:
     ("observed", "reason", "message"),
     [
         pytest.param(
-            replace(READY, template=None),
+            replace(READY, around=around(None, SERVERS)),
             "TemplateNotFound",
             'spec.templateRef.name: there is no WorkflowTemplate "field-notes" in namespace "default"; '
             "create it, or delete this run and name another",
             id="no template",
         ),
         pytest.param(
-            replace(READY, servers={}),
+            replace(READY, around=around(TEMPLATE, {})),
             "ServerNotFound",
             'WorkflowTemplate field-notes spec.tasks[0].server: there is no MCPServer "time" in the namespace; '
             'create an MCPServer named "time"',
             id="no server",
         ),
         pytest.param(
-            replace(READY, servers={"time": a_server(ready=False)}),
+            replace(READY, around=around(TEMPLATE, {"time": a_server(ready=False)})),
             "ServerNotReady",
             'MCPServer "time" is not ready: Starting: its first pod is starting',
             id="a server that is not ready",
@@ -158,7 +158,8 @@ def test_a_queued_run_goes_on_wanting_a_slot_without_a_write() -> None:
 
 
 def test_a_run_whose_server_went_away_gives_its_slot_back() -> None:
-    queued = replace(READY, run=applied(READY.run, plan(READY)), slot=True, servers={"time": a_server(ready=False)})
+    gone = around(TEMPLATE, {"time": a_server(ready=False)})
+    queued = replace(READY, run=applied(READY.run, plan(READY)), slot=True, around=gone)
 
     made = plan(queued)
 
@@ -175,7 +176,7 @@ def test_the_long_words_of_a_server_never_stop_a_run_from_telling_why_it_waits(l
     held = conditions.merge((), verdicts, 1, NOW)
     status = server.status.model_copy(update={"conditions": held})
 
-    made = plan(replace(READY, servers={"time": server.model_copy(update={"status": status})}))
+    made = plan(replace(READY, around=around(TEMPLATE, {"time": server.model_copy(update={"status": status})})))
 
     assert len(status_of(made)["message"]) <= 4096
 
@@ -184,7 +185,7 @@ def test_the_long_words_of_a_server_never_stop_a_run_from_telling_why_it_waits(l
     ("observed", "reason", "message", "remedy"),
     [
         pytest.param(
-            replace(READY, template=a_template(parameters=[a_parameter()])),
+            replace(READY, around=around(a_template(parameters=[a_parameter()]), SERVERS)),
             "InvalidParameter",
             "spec.parameters.topic: it is missing, and has no default: give it a value",
             "Create a new run with the parameters corrected.",
@@ -194,7 +195,7 @@ def test_the_long_words_of_a_server_never_stop_a_run_from_telling_why_it_waits(l
             replace(
                 READY,
                 run=a_run(parameters={"topic": 7}),
-                template=a_template(parameters=[a_parameter(schema={"type": "string"})]),
+                around=around(a_template(parameters=[a_parameter(schema={"type": "string"})]), SERVERS),
             ),
             "InvalidParameter",
             "spec.parameters.topic: ",
@@ -202,14 +203,14 @@ def test_the_long_words_of_a_server_never_stop_a_run_from_telling_why_it_waits(l
             id="a parameter of another type",
         ),
         pytest.param(
-            replace(READY, template=a_template(a_task(depends_on=["x"]))),
+            replace(READY, around=around(a_template(a_task(depends_on=["x"])), SERVERS)),
             "TemplateInvalid",
             'WorkflowTemplate field-notes spec.tasks[0].dependsOn[0]: unknown task "x"',
             "Mend the workflow, then create a new run.",
             id="a graph that makes no sense",
         ),
         pytest.param(
-            replace(READY, template=a_template(a_task(tool="get_time"))),
+            replace(READY, around=around(a_template(a_task(tool="get_time")), SERVERS)),
             "TemplateInvalid",
             'WorkflowTemplate field-notes spec.tasks[0].tool: MCPServer "time" has no tool "get_time"',
             "Mend the workflow, then create a new run.",
@@ -262,6 +263,7 @@ def test_a_run_with_a_slot_is_admitted_with_everything_that_was_seen() -> None:
             "url": "http://time.default.svc:8080/mcp",
             "timeoutSeconds": 30,
             "toolsDigest": "sha256:t",
+            "tools": [{"name": "get_current_time", "repeatable": False}],
         }
     ]
     assert (status["attempt"], status["admittedAt"]) == (1, "2026-01-02T03:04:05Z")
@@ -287,7 +289,7 @@ def test_the_job_is_the_one_that_the_status_names() -> None:
     assert job["metadata"]["name"] == status_of(made)["jobName"]
     assert job["metadata"]["namespace"] == "default"
     assert job["metadata"]["ownerReferences"][0]["uid"] == "uid-of-field-notes-1"
-    assert job["spec"]["activeDeadlineSeconds"] == 60 + manifests.START_SECONDS
+    assert job["spec"]["activeDeadlineSeconds"] == 60 + runjob.START_SECONDS
 
 
 @settings(max_examples=30)
@@ -317,15 +319,15 @@ def test_the_time_out_is_that_of_the_run_then_of_the_workflow_then_of_the_operat
     template = a_template(timeout_seconds=workflow)
     run = a_run(timeout_seconds=own)
 
-    (job,) = plan(ObservedRun(run, template, SERVERS, slot=True)).children
+    (job,) = plan(ObservedRun(run, around(template, SERVERS), slot=True)).children
 
-    assert job["spec"]["activeDeadlineSeconds"] == seconds + manifests.START_SECONDS
+    assert job["spec"]["activeDeadlineSeconds"] == seconds + runjob.START_SECONDS
 
 
 def test_a_run_goes_by_the_workflow_that_it_was_admitted_with() -> None:
     other = a_template(a_task("other"), pod=RunnerPod(node_selector={"a": "b"}))
 
-    made = plan(ObservedRun(admitted(), other, SERVERS))
+    made = plan(ObservedRun(admitted(), around(other, SERVERS)))
 
     assert made.status is None
     assert "nodeSelector" not in made.children[0]["spec"]["template"]["spec"]
@@ -411,8 +413,11 @@ RUNS = st.sampled_from(
 OBSERVED = st.builds(
     ObservedRun,
     run=RUNS,
-    template=st.sampled_from([None, TEMPLATE, a_template(a_task(depends_on=["x"]))]),
-    servers=st.sampled_from([{}, SERVERS, {"time": a_server(ready=False)}]),
+    around=st.builds(
+        around,
+        st.sampled_from([None, TEMPLATE, a_template(a_task(depends_on=["x"]))]),
+        st.sampled_from([{}, SERVERS, {"time": a_server(ready=False)}]),
+    ),
     slot=st.booleans(),
     job=st.sampled_from([None, ACTIVE, ended(), ended(reason="DeadlineExceeded"), ended("Complete", "")]),
     foreign_job=st.booleans(),
@@ -439,6 +444,8 @@ def test_planning_again_after_the_write_writes_nothing(observed: ObservedRun, la
 
     if first.uses_slot and (observed.foreign_job or observed.mistake or observed.job or observed.pods):
         return  # these are facts of an admitted run: they are heard for the first time now
+    if first.status and first.status.get("attempt", 1) > 1:
+        return  # it has a new Job now, of which nothing has been seen yet
     if again.status is not None:  # a Job without a pod is told of once, when some time has passed
         assert "has no pod yet" in again.status["message"]
         again = plan(replace(observed, run=applied(applied(observed.run, first), again)), later)

@@ -34,7 +34,9 @@ def found(*tasks: Task, final: bool = False) -> list[str]:
         pytest.param({"for_each": ForEach(items="${{ tasks.a.result }}", key="item.id")}, id="forEach"),
         pytest.param({"for_each": ForEach(items=[1, "${{ params.depth }}"], as_="n"), "when": "true"}, id="a list"),
         pytest.param({"success_when": "!has(result.error) && text != ''"}, id="successWhen"),
-        pytest.param({"retry": Retry(on=(ErrorClass.TOOL,), when="attempt < 3 && error.class == 'Tool'")}, id="retry"),
+        pytest.param(
+            {"retry": Retry(on_errors=(ErrorClass.TOOL,), when="attempt < 3 && error.class == 'Tool'")}, id="retry"
+        ),
     ],
 )
 def test_a_sound_task_has_no_mistakes(task: dict[str, Any]) -> None:
@@ -124,9 +126,9 @@ def test_tasks_of_finally_read_how_the_run_went_and_others_do_not() -> None:
             id="pauses that contradict each other",
         ),
         pytest.param(
-            a_task("x", retry=Retry(on=(ErrorClass.EXPRESSION,))),
-            "InvalidSpec spec.tasks[2].retry.on[0]: Expression comes out the same every time; choose of Connect, Busy, "
-            "Auth, Timeout, Transport, Protocol, Schema, Tool, ServerDown",
+            a_task("x", retry=Retry(on_errors=(ErrorClass.EXPRESSION,))),
+            "InvalidSpec spec.tasks[2].retry.onErrors[0]: Expression comes out the same every time; choose of Connect, "
+            "Busy, Auth, Timeout, Transport, Protocol, Schema, Tool, ServerDown",
             id="trying again what can't change",
         ),
     ],

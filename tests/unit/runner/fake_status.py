@@ -28,12 +28,17 @@ class FakeStatus:
     tries: int = 0
     reads: int = 0
     takes_seconds: float = 0.0
+    created: list[dict[str, Any]] = field(default_factory=list)
 
     async def get(self, resource: resources.Resource, name: str, namespace: str = "") -> dict[str, Any]:
         self.reads += 1
         if self.run is None:
             raise errors.NotFound("it is not there")
         return copy.deepcopy(self.run)
+
+    async def create(self, resource: resources.Resource, body: dict[str, Any]) -> dict[str, Any]:
+        self.created.append(orjson.loads(orjson.dumps(body)))
+        return body
 
     async def apply_status(
         self,

@@ -16,9 +16,10 @@ from mcp_orchestrator.api.workflowrun import ResolvedServer, ResolvedTool, TaskP
 from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplateSpec
 from mcp_orchestrator.runner import execute
 from mcp_orchestrator.runner.calls import Call, CallFailed
-from mcp_orchestrator.runner.execute import Stop, Surroundings
-from mcp_orchestrator.runner.records import Ending, Stopped, UnitRecord
+from mcp_orchestrator.runner.execute import Surroundings
+from mcp_orchestrator.runner.records import Ending, UnitRecord
 from mcp_orchestrator.runner.results import Answer
+from mcp_orchestrator.runner.stop import Stop, Stopped
 
 Script = Callable[[Call], Awaitable[Any]]
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -96,6 +97,12 @@ class Records:
 
     def update(self, record: UnitRecord) -> None:
         self.seen.append(record)
+
+    def conceal(self, value: Any) -> None:
+        pass
+
+    def keep(self, answer: Answer) -> None:
+        pass
 
     async def commit(self) -> None:
         self.commits.append({record.name: record.phase for record in self.seen})

@@ -14,8 +14,11 @@ from tests.unit.runner.fake_status import FakeStatus
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskPhase
 from mcp_orchestrator.runner import applying
 from mcp_orchestrator.runner.applying import Applier, NotReported, RunLost, Target
-from mcp_orchestrator.runner.execute import Ending, TaskRecord
-from mcp_orchestrator.runner.reporting import Report
+from mcp_orchestrator.runner.packs import Owner, Packs
+from mcp_orchestrator.runner.records import Ending, UnitRecord
+from mcp_orchestrator.runner.reporting import Identity, Report
+from mcp_orchestrator.runner.results import Answer
+from mcp_orchestrator.runner.stop import Stopped
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DONE = Ending(Outcome.SUCCEEDED, RunReason.SUCCEEDED, "1 task succeeded", {"answer": 42})
@@ -27,13 +30,13 @@ class Scene:
 
     def __init__(self, status: FakeStatus) -> None:
         self.status = status
-        self.report = Report(["a", "b"], "pod", "pod-1", START)
+        self.report = Report(["a", "b"], Identity("pod", "pod-1", START), Packs(Owner("n", "r", "u1", "r-job")))
         self.lost: list[str] = []
         target = Target("n", "r", "u1", "pod-1")
         self.applier = Applier(status, target, "7", self.report, self.lost.append)
 
     def note(self, name: str, phase: TaskPhase, **fields: Any) -> None:
-        self.report.update(TaskRecord(name, phase, **fields))
+        self.report.update(UnitRecord(name, phase, **fields))
 
     async def finish(self, ending: Ending = DONE) -> None:
         self.report.close(ending)
@@ -73,14 +76,14 @@ def test_it_reports_at_once_then_once_a_second_and_only_changes() -> None:
     assert found[-2] == pytest.approx(103.5)
     assert found[-1] == pytest.approx(103.6)
     assert len(found) <= 7
-    assert all(later - earlier >= 1 for earlier, later in itertools.pairwise(found[:-1]))
+    assert all(round(later - earlier, 6) >= 1 for earlier, later in itertools.pairwise(found[:-1]))
 
 
 def test_the_end_is_reported_at_once_and_whole() -> None:
     async def acts(scene: Scene) -> None:
         await asyncio.sleep(0.5)
-        scene.note("a", TaskPhase.SUCCEEDED, result={"n": 1}, start_time=START, completion_time=START)
-        scene.note("b", TaskPhase.SUCCEEDED, result=None)
+        scene.note("a", TaskPhase.SUCCEEDED, answer=Answer.of({"n": 1}), start_time=START, completion_time=START)
+        scene.note("b", TaskPhase.SUCCEEDED, answer=Answer.of(None))
         await scene.finish()
 
     scene = play(FakeStatus(fake_status.a_run_body(runner=MINE)), acts)
@@ -185,7 +188,7 @@ def test_a_run_that_is_no_longer_ours_is_left_alone(change: dict[str, Any], word
 
 def test_a_report_that_is_not_taken_is_sent_without_what_tools_said() -> None:
     async def acts(scene: Scene) -> None:
-        scene.note("a", TaskPhase.SUCCEEDED, result="x")
+        scene.note("a", TaskPhase.SUCCEEDED, answer=Answer.said("x"))
         await asyncio.sleep(0.5)
         await scene.finish()
 
@@ -206,3 +209,66 @@ def test_a_report_that_is_never_taken_is_given_up() -> None:
 
     faults = {2: fake_status.invalid, 3: fake_status.invalid}
     play(FakeStatus(fake_status.a_run_body(runner=MINE), faults), acts)
+
+
+def test_whoever_commits_waits_for_the_next_write_and_no_longer() -> None:
+    waited: list[float] = []
+
+    async def acts(scene: Scene) -> None:
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(0.3)
+
+        async def one(name: str) -> None:
+            scene.note(name, TaskPhase.RUNNING)
+            began = clock()
+            await scene.applier.commit()
+            waited.append(clock() - began)
+            told = {task["name"]: task["phase"] for task in scene.status.writes[-1][1]["tasks"]}
+            assert told[name] == "Running"
+
+        await asyncio.gather(one("a"), one("b"))
+        await scene.finish()
+
+    scene = play(FakeStatus(fake_status.a_run_body(runner=MINE), takes_seconds=0.01), acts)
+    assert all(seconds <= 0.05 for seconds in waited)
+    assert len(times(scene)) == 3
+
+
+def test_a_commit_survives_an_api_server_that_is_away() -> None:
+    async def acts(scene: Scene) -> None:
+        await asyncio.sleep(0.5)
+        scene.note("a", TaskPhase.RUNNING)
+        await scene.applier.commit()
+        assert scene.status.writes[-1][1]["tasks"][0]["phase"] == "Running"
+        await scene.finish()
+
+    faults = {2: fake_status.unavailable, 3: fake_status.lost_answer}
+    play(FakeStatus(fake_status.a_run_body(runner=MINE), faults), acts)
+
+
+def test_nobody_goes_on_from_a_commit_of_a_run_that_is_lost() -> None:
+    def lose(status: FakeStatus) -> None:
+        status.run = None
+
+    async def acts(scene: Scene) -> None:
+        await asyncio.sleep(0.5)
+        scene.note("a", TaskPhase.RUNNING)
+        with pytest.raises(Stopped, match="deleted"):
+            await scene.applier.commit()
+        scene.note("b", TaskPhase.RUNNING)
+        with pytest.raises(Stopped, match="deleted"):
+            await scene.applier.commit()
+
+    play(FakeStatus(fake_status.a_run_body(runner=MINE), {2: lose}), acts)
+
+
+def test_packs_stand_before_the_status_that_names_them() -> None:
+    async def acts(scene: Scene) -> None:
+        scene.note("a", TaskPhase.SUCCEEDED, answer=Answer.said("x" * 100_000))
+        await asyncio.sleep(5)
+        assert [body["metadata"]["name"] for body in scene.status.created] == ["r-job-results-0"]
+        await scene.finish()
+        assert len(scene.status.created) == 1
+
+    scene = play(FakeStatus(fake_status.a_run_body(runner=MINE)), acts)
+    assert scene.status.writes[-1][1]["tasks"][0]["resultRef"].startswith("r-job-results-0/")

@@ -18,8 +18,9 @@ from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
 from mcp_orchestrator.runner import execute, gate, values
 from mcp_orchestrator.runner.calls import Call
-from mcp_orchestrator.runner.execute import Stop, Surroundings
-from mcp_orchestrator.runner.records import Ending, Stopped
+from mcp_orchestrator.runner.execute import Surroundings
+from mcp_orchestrator.runner.records import Ending
+from mcp_orchestrator.runner.stop import Stop, Stopped
 
 
 def test_a_task_starts_the_moment_its_own_dependencies_are_done() -> None:
@@ -218,7 +219,7 @@ def test_an_error_that_nobody_foresaw_fails_the_task_and_not_the_process() -> No
         ),
         pytest.param(
             tuple(an_output(f"x{i}", "${{ tasks.a.result.fits }}") for i in range(7)),
-            ["the outputs have 210.0 KiB together", "limit is 192.0 KiB"],
+            ["the outputs have 210.0 KiB together", "limit is 64.0 KiB"],
             id="together",
         ),
     ],

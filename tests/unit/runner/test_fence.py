@@ -30,7 +30,12 @@ def test_a_run_without_an_executor_is_taken() -> None:
     status = FakeStatus(fake_status.a_run_body())
     run, _ = take(status)
     assert status.writes[0][1] == {
-        "runner": {"podName": "r-job-abcde", "podUid": "pod-1", "startTime": "2026-11-24T12:00:00.123000Z"}
+        "runner": {
+            "podName": "r-job-abcde",
+            "podUid": "pod-1",
+            "attempt": 1,
+            "startTime": "2026-11-24T12:00:00.123000Z",
+        }
     }
     assert run.metadata.resource_version == "8"
     assert run.status.runner.pod_uid == "pod-1"
@@ -87,11 +92,6 @@ def test_a_run_that_is_not_ours_is_left_alone(body: dict[str, Any] | None, words
     ("body", "words"),
     [
         pytest.param(fake_status.a_run_body(template=None), "status.template", id="not admitted"),
-        pytest.param(
-            fake_status.a_run_body(runner={"podName": "a", "podUid": "pod-1", "startTime": "2026-11-24T11:59:00Z"}),
-            "began the run at 2026-11-24 11:59",
-            id="begun by an earlier process of this pod",
-        ),
         pytest.param(fake_status.a_run_body(tasks=7), "can't be read: status.tasks", id="unreadable"),
     ],
 )
@@ -130,3 +130,23 @@ def test_a_lasting_trouble_is_given_up(fault: Any, seconds: float) -> None:
         return asyncio.get_running_loop().time()
 
     assert seconds < virtual_time.run(main()) < seconds + 10
+
+
+def test_a_later_attempt_takes_over_with_all_that_was_told_and_the_first_start() -> None:
+    first = {"podName": "r-old-abcde", "podUid": "pod-0", "attempt": 1, "startTime": "2026-11-24T11:59:00Z"}
+    told = {"tasks": [{"name": "now", "phase": "Running"}], "progress": "0/1"}
+    status = FakeStatus(fake_status.a_run_body(runner=first, attempt=2, **told))
+    run, _ = take(status)
+    assert status.writes[0][1] == {
+        **told,
+        "runner": {"podName": "r-job-abcde", "podUid": "pod-1", "attempt": 2, "startTime": "2026-11-24T11:59:00Z"},
+    }
+    assert run.status.tasks[0].phase == "Running"
+
+
+def test_a_process_that_finds_its_own_pod_on_record_goes_on_from_there() -> None:
+    mine = {"podName": "r-job-abcde", "podUid": "pod-1", "attempt": 1, "startTime": "2026-11-24T11:59:00Z"}
+    status = FakeStatus(fake_status.a_run_body(runner=mine, tasks=[{"name": "now", "phase": "Running"}]))
+    run, _ = take(status)
+    assert status.writes == []
+    assert run.status.tasks[0].phase == "Running"

@@ -432,7 +432,7 @@ def test_the_task_s_own_condition_decides_about_another_attempt() -> None:
 
 def test_a_result_that_says_no_is_a_failure_and_can_be_tried_again() -> None:
     script = in_turn(after(1, {"error": "fetch failed"}), after(1, {"value": 7}))
-    task = a_task("a", success_when="!has(result.error)", retry=Retry(on=(ErrorClass.TOOL,)))
+    task = a_task("a", success_when="!has(result.error)", retry=Retry(on_errors=(ErrorClass.TOOL,)))
     _, records = run(a_spec(task), ScriptedTools({"a": script}))
     assert records.last("a").answer.result == {"value": 7}
     _, records = run(
@@ -445,8 +445,8 @@ def test_a_task_s_deadline_holds_for_all_attempts_together() -> None:
     script = failing(4, "late", ErrorClass.TIMEOUT)
     task = a_task("a", deadline_seconds=10, retry=Retry(attempts=9, backoff_seconds=1))
     _, _ = run(a_spec(task), tools := ScriptedTools({"a": script}))
-    assert tools.calls[0].timeout_seconds == 10
-    assert tools.calls[-1].timeout_seconds < 6
+    assert tools.calls[0].left_seconds == 10
+    assert tools.calls[-1].left_seconds < 6
     assert max(tools.ended.values()) <= 10
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import base64
 import math
+import random
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,32 +14,37 @@ from hypothesis import strategies as st
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskError, TaskPhase, WorkflowRunStatus
-from mcp_orchestrator.runner import values, wording
-from mcp_orchestrator.runner.execute import Ending, TaskRecord
-from mcp_orchestrator.runner.reporting import Report
+from mcp_orchestrator.runner import recorded, values, wording
+from mcp_orchestrator.runner.calls import CallFailed
+from mcp_orchestrator.runner.packs import Owner, Packs
+from mcp_orchestrator.runner.records import Ending, UnitRecord
+from mcp_orchestrator.runner.reporting import BUDGET_BYTES, Identity, Report
+from mcp_orchestrator.runner.results import Answer
+from mcp_orchestrator.runner.secrets import Secrets
 
 START = datetime(2026, 11, 24, 12, 0, 0, 987654, tzinfo=UTC)
 KIB = 1024
 
 
-def a_report(*names: str) -> Report:
-    return Report(names, "pod", "uid", START)
+def a_report(*names: str, secrets: tuple[Any, ...] = (), packs: Packs | None = None) -> Report:
+    owner = Owner("n", "r", "u1", "r-job")
+    return Report(names, Identity("pod", "uid", START), packs or Packs(owner), Secrets(secrets))
 
 
 def wire(report: Report) -> dict[str, Any]:
     """What the API server gets to read."""
-    fields: dict[str, Any] = orjson.loads(orjson.dumps(report.fields()))
+    fields: dict[str, Any] = orjson.loads(orjson.dumps(report.snapshot().fields))
     WorkflowRunStatus.model_validate(fields)
     return fields
 
 
-def done(name: str, result: Any) -> TaskRecord:
-    return TaskRecord(name, TaskPhase.SUCCEEDED, START, START + timedelta(seconds=2), 2000, result)
+def done(name: str, result: Any) -> UnitRecord:
+    return UnitRecord(name, TaskPhase.SUCCEEDED, 1, START, START + timedelta(seconds=2), 2000, Answer.of_result(result))
 
 
 def test_at_first_all_tasks_are_pending() -> None:
     assert wire(a_report("a", "b")) == {
-        "runner": {"podName": "pod", "podUid": "uid", "startTime": "2026-11-24T12:00:00.987000Z"},
+        "runner": {"podName": "pod", "podUid": "uid", "attempt": 1, "startTime": "2026-11-24T12:00:00.987000Z"},
         "progress": "0/2",
         "tasks": [{"name": "a", "phase": "Pending"}, {"name": "b", "phase": "Pending"}],
     }
@@ -49,8 +57,9 @@ def test_a_task_shows_its_times_result_and_size() -> None:
         {
             "name": "a",
             "phase": "Succeeded",
-            "startTime": "2026-11-24T12:00:00.987000Z",
-            "completionTime": "2026-11-24T12:00:02.987000Z",
+            "attempts": 1,
+            "startTime": "2026-11-24T12:00:00.987Z",
+            "completionTime": "2026-11-24T12:00:02.987Z",
             "durationMilliseconds": 2000,
             "result": {"n": [1, None]},
             "resultBytes": 14,
@@ -61,9 +70,9 @@ def test_a_task_shows_its_times_result_and_size() -> None:
 def test_progress_counts_what_was_executed() -> None:
     report = a_report("a", "b", "c", "d")
     report.update(done("a", None))
-    report.update(TaskRecord("b", TaskPhase.FAILED, error=TaskError(class_=ErrorClass.TOOL, message="no")))
-    report.update(TaskRecord("c", TaskPhase.SKIPPED, error=TaskError(class_=ErrorClass.CANCELLED, message="no")))
-    report.update(TaskRecord("d", TaskPhase.RUNNING))
+    report.update(UnitRecord("b", TaskPhase.FAILED, error=TaskError(class_=ErrorClass.TOOL, message="no")))
+    report.update(UnitRecord("c", TaskPhase.SKIPPED, reason="WhenFalse", message="no"))
+    report.update(UnitRecord("d", TaskPhase.RUNNING))
     assert wire(report)["progress"] == "2/4"
 
 
@@ -73,6 +82,7 @@ def test_the_end_stands_in_the_runner_s_part() -> None:
     assert wire(report)["runner"] | {"startTime": ""} == {
         "podName": "pod",
         "podUid": "uid",
+        "attempt": 1,
         "startTime": "",
         "outcome": "Failed",
         "reason": "TaskFailed",
@@ -94,35 +104,127 @@ def test_a_result_above_32_kib_shows_its_beginning_only(size: int, inline: bool)
         assert task["resultPreview"] == "y" * 1018 + "…"
 
 
-def test_together_the_largest_results_give_way_first() -> None:
+def test_together_the_largest_results_give_way_first_and_stand_in_packs() -> None:
     report = a_report(*"abcdefgh")
     for index, name in enumerate("abcdefgh"):
         report.update(done(name, "x" * ((24 + index) * KIB)))
-    shown = {task["name"]: "result" in task for task in wire(report)["tasks"]}
+    tasks = {task["name"]: task for task in wire(report)["tasks"]}
     # 24 … 31 KiB: the sum of all is 220 KiB.
-    assert shown == {"a": True, "b": True, "c": True, "d": True, "e": True, "f": True, "g": True, "h": False}
-    sizes = [len(orjson.dumps(task["result"])) for task in wire(report)["tasks"] if "result" in task]
-    assert sum(sizes) <= values.INLINE_TOTAL_BYTES
+    assert [name for name, task in tasks.items() if "result" in task] == list("abcdef")
+    assert all("resultRef" in task and "resultPreview" in task for task in tasks.values() if "result" not in task)
 
 
-def test_nothing_changed_is_seen_to_be_nothing() -> None:
+def test_a_large_result_stands_in_a_pack_compressed_under_its_digest(tmp_path: Path) -> None:
+    packs = Packs(Owner("n", "r", "u1", "r-job"))
+    report = a_report("a", packs=packs)
+    record = done("a", {"text": "long " * 100_000})
+    assert record.answer
+    report.keep(record.answer)
+    report.update(record)
+    (pack,) = report.snapshot().packs
+    task = wire(report)["tasks"][0]
+    assert task["resultRef"] == f"r-job-results-0/{record.answer.digest}"
+    assert pack["metadata"]["name"] == "r-job-results-0"
+    assert pack["metadata"]["ownerReferences"][0]["uid"] == "u1"
+    assert pack["immutable"] is True
+    (tmp_path / record.answer.digest).write_bytes(base64.b64decode(pack["binaryData"][record.answer.digest]))
+    status = WorkflowRunStatus.model_validate({"tasks": [task]})
+    found = recorded.records(status, tmp_path)["a"]
+    assert found.answer == record.answer
+    assert recorded.records(status, tmp_path / "gone")["a"].answer is None
+
+
+def test_a_pack_is_told_until_it_is_written_and_takes_in_nothing_more() -> None:
+    report = a_report("a", "b")
+    report.update(done("a", "a" * 40 * KIB))
+    assert [pack["metadata"]["name"] for pack in report.snapshot().packs] == ["r-job-results-0"]
+    report.update(done("b", "b" * 40 * KIB))
+    names = [pack["metadata"]["name"] for pack in report.snapshot().packs]
+    assert names == ["r-job-results-0", "r-job-results-1"]
+    report.written("r-job-results-0")
+    assert [pack["metadata"]["name"] for pack in report.snapshot().packs] == ["r-job-results-1"]
+
+
+@pytest.mark.parametrize(
+    ("total", "size", "words"),
+    [
+        pytest.param(32 * KIB, 64 * KIB, "and there is room for 32.0 KiB: ask the tool for less", id="of the run"),
+        pytest.param(9 * KIB * KIB, 2 * KIB * KIB, "even when compressed, and the limit is 976.6 KiB", id="of one"),
+    ],
+)
+def test_a_result_without_room_is_refused_in_words(total: int, size: int, words: str) -> None:
+    report = a_report("a", packs=Packs(Owner("n", "r", "u1", "r-job"), total_bytes=total))
+    noise = random.Random(7).randbytes(size).hex()  # noqa: S311 - noise, the same each time
+    with pytest.raises(CallFailed, match=words) as refusal:
+        report.keep(Answer.said(noise))
+    assert refusal.value.error_class == ErrorClass.RESULT_TOO_LARGE
+
+
+def test_a_secret_is_shown_nowhere() -> None:
+    report = a_report("a", "b", "c", secrets=("s3cr3t", {"deep": ['with "quotes"']}))
+    report.update(done("a", {"echo": "it is s3cr3t", "n": 1}))
+    report.update(done("b", "say " + 'with "quotes"' + "x" * 40 * KIB))
+    error = TaskError(class_=ErrorClass.TOOL, message="wrong password s3cr3t")
+    report.update(UnitRecord("c", TaskPhase.FAILED, error=error))
+    report.close(Ending(Outcome.SUCCEEDED, RunReason.SUCCEEDED, "said s3cr3t", {"x": "s3cr3t", "y": 1}))
+    shown = report.snapshot()
+    assert shown.packs == ()
+    text = orjson.dumps(shown.fields).decode()
+    assert "s3cr3t" not in text
+    assert "quotes" not in text
+    assert wire(report)["outputs"] == {"x": "•••", "y": 1}
+
+
+def test_sensitive_outputs_go_into_a_secret() -> None:
     report = a_report("a")
-    report.update(done("a", ["é\u2028"] * 100))
-    report.close(Ending(Outcome.SUCCEEDED, RunReason.SUCCEEDED, "", {"x": "\u2028"}))
-    assert report.fields() == report.fields()
+    report.close(Ending(Outcome.SUCCEEDED, RunReason.SUCCEEDED, "", {"key": "k-1", "n": 2, "open": 3}), ["key", "n"])
+    shown = report.snapshot()
+    assert wire(report)["outputs"] == {"open": 3}
+    assert wire(report)["outputsSecret"] == "r-job-outputs"
+    assert shown.secret
+    held = {name: base64.b64decode(value).decode() for name, value in shown.secret["data"].items()}
+    assert held == {"key": "k-1", "n": "2"}
 
 
-def test_the_largest_report_fits_into_an_object() -> None:
+@pytest.mark.parametrize("answer", [
+    pytest.param(Answer.of({"a": 1}), id="structured"),
+    pytest.param(Answer.of(None), id="null"),
+    pytest.param(Answer.of("text as data"), id="a string as structured content"),
+    pytest.param(Answer.said("plain"), id="text"),
+    pytest.param(Answer.said('{"a": 1}'), id="text that is JSON"),
+    pytest.param(Answer(blocks=({"type": "text", "text": "a"}, {"type": "image", "data": "x"})), id="blocks"),
+    pytest.param(Answer((1,), ({"type": "text", "text": "in words"},)), id="both"),
+])  # fmt: skip
+def test_what_is_on_record_says_the_same_to_expressions(answer: Answer, tmp_path: Path) -> None:
+    report = a_report("a")
+    report.update(UnitRecord("a", TaskPhase.SUCCEEDED, answer=answer))
+    for pack in report.snapshot().packs:
+        for key, value in pack["binaryData"].items():
+            (tmp_path / key).write_bytes(base64.b64decode(value))
+    found = recorded.records(WorkflowRunStatus.model_validate(wire(report)), tmp_path)["a"]
+    assert found.answer
+    assert found.answer.content() == answer.content()
+
+
+def test_a_status_keeps_within_its_budget_whatever_tools_say() -> None:
     report = a_report(*(f"t{index}" for index in range(100)))
     for index in range(36):
-        report.update(done(f"t{index}", "\U0001f600" * 1_000_000 if index % 2 else "\x7f" * 30_000))
+        report.update(done(f"t{index}", "\U0001f600" * 100_000 if index % 2 else "\x7f" * 30_000))
     for index in range(36, 100):
-        message = wording.fit("\U0001f600" * 10_000)
-        error = TaskError(class_=ErrorClass.TOOL, message=message)
-        report.update(TaskRecord(f"t{index}", TaskPhase.FAILED, START, START, 1, None, error))
+        error = TaskError(class_=ErrorClass.TOOL, message=wording.fit("\U0001f600" * 10_000))
+        report.update(UnitRecord(f"t{index}", TaskPhase.FAILED, 3, START, START, 1, error=error))
+    for index in range(900):
+        report.update(done(f"t0[{index}]", {"n": index, "words": "w" * 50}))
     report.close(Ending(Outcome.FAILED, RunReason.TASK_FAILED, "x" * 100_000))
-    # A template may have 300 KiB at most beside it, and etcd takes 1.5 MiB.
-    assert len(orjson.dumps(wire(report))) < 1.1 * KIB * KIB
+    assert len(orjson.dumps(report.snapshot().fields)) <= BUDGET_BYTES
+    assert len(wire(report)["tasks"]) == 1000
+
+
+def test_items_and_inner_tasks_stand_behind_their_task() -> None:
+    report = a_report("a", "b")
+    for name in ("b[0]", "a/x", "b", "a", "b[1]/y", "a/z"):
+        report.update(UnitRecord(name, TaskPhase.RUNNING))
+    assert [task["name"] for task in wire(report)["tasks"]] == ["a", "a/x", "a/z", "b", "b[0]", "b[1]/y"]
 
 
 json_values = st.recursive(

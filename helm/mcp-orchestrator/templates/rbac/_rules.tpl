@@ -32,8 +32,12 @@
   verbs: [create]
 {{- if eq .Values.rbac.scope "cluster" }}
 # The account of the runners in each namespace with runs, and its binding. Both are made by server-side apply, for which
-# the API server knows the name: so the right is for that name alone. No right to bind is needed, since the operator
-# holds all that the runners' role gives.
+# the API server knows the name: so the right is for that name alone. It may bind that one role, which gives more than the
+# operator itself has: runners create ConfigMaps and Secrets.
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [clusterroles]
+  resourceNames: [mcp-orchestrator-runner]
+  verbs: [bind]
 - apiGroups: [""]
   resources: [serviceaccounts]
   resourceNames: [mcp-orchestrator-runner]

@@ -214,7 +214,11 @@ def serve_http(app: ASGIApp, port: int) -> None:
 
     import uvicorn
 
-    listener = socket.create_server(("127.0.0.1", port))
+    # Named as TCP, which asyncio looks for before it turns off the delay of small packets.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(128)
     print(f"listening on {listener.getsockname()[1]}", flush=True)
     config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])

@@ -193,7 +193,7 @@ def _has_changed(error: BaseException, seen: wire.Wire) -> bool:
     found = failures.leaf(error)
     if isinstance(found, MCPError) and found.code in _CHANGED:
         return True
-    return not seen.call_sent and not (seen.last and seen.last.refused)
+    return not isinstance(found, CallFailed) and not seen.call_sent and not (seen.last and seen.last.refused)
 
 
 def _no_turn(call: Call) -> CallFailed:

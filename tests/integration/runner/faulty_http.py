@@ -48,6 +48,9 @@ class Faulty:
     most_connections: int = 0
     path: str = ""
     """If set, all paths are this one."""
+    raw: bytes = b""
+    """What /anything answers, with $ID for the request's."""
+    raw_type: str = _JSON
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -524,6 +527,14 @@ async def a_request(exchange: Exchange) -> bool:
     """Answers with a request of its own."""
     exchange.send(json.dumps({"jsonrpc": "2.0", "id": exchange.id, "method": "ping"}).encode())
     return True
+
+
+@fault
+async def anything(exchange: Exchange) -> bool:
+    """Answers whatever the test says."""
+    exchange.begin(exchange.faulty.raw_type)
+    exchange.writer.write(exchange.faulty.raw.replace(b"$ID", json.dumps(exchange.id).encode()))
+    return False
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

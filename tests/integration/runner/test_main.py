@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from tests.integration.runner import faulty_http
+from tests.integration.runner.calling import real_server
 from tests.integration.runner.faulty_http import Faulty
-from tests.integration.runner.test_tools import real_server
 
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.client import Client

@@ -294,6 +294,11 @@ class WorkflowTemplateSpec(Model):
     )
     pod: RunnerPod | None = Field(None, description="Where and with what the run's pod is placed.")
 
+    @property
+    def every_task(self) -> tuple[Task, ...]:
+        """The tasks, and those of finally."""
+        return (*self.tasks, *self.finally_)
+
 
 class TemplateCondition(StrEnum):
     """Types of a template's conditions."""

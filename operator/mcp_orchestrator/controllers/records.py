@@ -8,7 +8,7 @@ from typing import Any
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.reading import Unreadable, read
 from mcp_orchestrator.api.workflowrun import RunPhase
-from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplate
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.controllers.store import Key, Store
 
@@ -109,18 +109,14 @@ def _namespace_of(found: MCPServer | WorkflowTemplate | Unreadable) -> Iterable[
 def _servers_of(template: WorkflowTemplate | Unreadable) -> Iterable[Hashable]:
     if isinstance(template, Unreadable):
         return ()
-    return {(template.metadata.namespace, task.server) for task in _tasks_of(template) if task.server}
+    return {(template.metadata.namespace, task.server) for task in template.spec.every_task if task.server}
 
 
 def _templates_of(template: WorkflowTemplate | Unreadable) -> Iterable[Hashable]:
     """The templates that the tasks of one run: it is looked at again when one of these changes."""
     if isinstance(template, Unreadable):
         return ()
-    return {(template.metadata.namespace, task.template.name) for task in _tasks_of(template) if task.template}
-
-
-def _tasks_of(template: WorkflowTemplate) -> tuple[Task, ...]:
-    return (*template.spec.tasks, *template.spec.finally_)
+    return {(template.metadata.namespace, task.template.name) for task in template.spec.every_task if task.template}
 
 
 def _state_of(run: Json) -> Iterable[Hashable]:

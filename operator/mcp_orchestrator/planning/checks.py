@@ -37,7 +37,7 @@ def check_tools(
     declared = {parameter.name: parameter for parameter in spec.parameters}
     tools = {name: {tool.name: tool for tool in server.status.tools} for name, server in servers.items()}
     found: list[Mistake] = []
-    for where, task, final in _tasks(spec, path):
+    for where, task, final in tasks_of(spec, path):
         if task.server is None or task.tool is None:
             continue
         if mistake := _check_tool(task.server, task.tool, servers, tools, where):
@@ -51,7 +51,7 @@ def check_tools(
 # --- the workflow itself ---------------------------------------------------------------------------------------------
 
 
-def _tasks(spec: WorkflowTemplateSpec, path: str) -> Iterator[tuple[str, Task, bool]]:
+def tasks_of(spec: WorkflowTemplateSpec, path: str) -> Iterator[tuple[str, Task, bool]]:
     """Every task with its path, and whether it is one of finally."""
     for field, listed, final in (("tasks", spec.tasks, False), ("finally", spec.finally_, True)):
         yield from ((f"{path}.{field}[{index}]", task, final) for index, task in enumerate(listed))
@@ -78,7 +78,7 @@ def _check_tasks(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
     tasks = {task.name: task for task in spec.tasks}
     everything = tasks | {task.name: task for task in spec.finally_}
     declared = tuple(parameter.name for parameter in spec.parameters)
-    for where, task, final in _tasks(spec, path):
+    for where, task, final in tasks_of(spec, path):
         names = taskchecks.Names(parameters=declared, tasks=everything if final else tasks, final=final)
         yield from taskchecks.check(task, names, where)
 

@@ -87,7 +87,7 @@ def server_of(unit: str, template: ResolvedTemplate) -> str:
     workflow, found = template.spec, ""
     # Keys of items may hold anything but their own end: review[a/b]/lint is the task lint of an item of review.
     for name in re.sub(r"\[.*?\](?=/|$)", "", unit).split("/"):
-        task = next((task for task in (*workflow.tasks, *workflow.finally_) if task.name == name), None)
+        task = next((task for task in workflow.every_task if task.name == name), None)
         if task is None:
             return ""
         found = task.server or ""

@@ -48,7 +48,7 @@ def check(workflow: WorkflowTemplateSpec, nested: Nested, path: str) -> tuple[Mi
     for template in nested.templates:
         found += checks.check_workflow(template.spec, path_of(template))
     for where, spec in ((path, workflow), *((path_of(template), template.spec) for template in nested.templates)):
-        for place, task in _tasks(spec, where):
+        for place, task, _ in checks.tasks_of(spec, where):
             if task.template and task.template.name in specs:
                 found += _check_parameters(task, specs[task.template.name], f"{place}.parameters")
     if not found and (size := snapshot_bytes(workflow, nested)) > SNAPSHOT_BYTES:
@@ -80,7 +80,7 @@ class _Search:
 
     def look(self, workflow: WorkflowTemplateSpec, path: str, chain: tuple[str, ...], depth: int = 1) -> None:
         """Look at the tasks of one workflow, `depth` levels from the top; `chain` are the names that led to it."""
-        for where, task in _tasks(workflow, path):
+        for where, task, _ in checks.tasks_of(workflow, path):
             if task.template is None:
                 continue
             name, place = task.template.name, f"{where}.template.name"
@@ -111,11 +111,6 @@ class _Search:
         mistake = mistakes.a_mistake(place, TemplateReason.TEMPLATE_NOT_FOUND, message)
         if mistake not in self.missing:
             self.missing.append(mistake)
-
-
-def _tasks(workflow: WorkflowTemplateSpec, path: str) -> Iterator[tuple[str, Task]]:
-    for field, tasks in (("tasks", workflow.tasks), ("finally", workflow.finally_)):
-        yield from ((f"{path}.{field}[{index}]", task) for index, task in enumerate(tasks))
 
 
 def _check_parameters(task: Task, workflow: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:

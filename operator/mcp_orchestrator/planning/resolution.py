@@ -20,7 +20,7 @@ from mcp_orchestrator.api.workflowrun import (
     WorkflowRun,
 )
 from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason, WorkflowTemplate, WorkflowTemplateSpec
-from mcp_orchestrator.planning import checks, manifests, nesting, parameters
+from mcp_orchestrator.planning import checks, manifests, nesting, parameters, runjob
 
 PASSING = frozenset(
     {TemplateReason.SERVER_NOT_FOUND, TemplateReason.SERVER_NOT_READY, TemplateReason.TEMPLATE_NOT_FOUND}
@@ -94,16 +94,8 @@ def resolve(run: WorkflowRun, around: Surroundings) -> Resolved | Waiting | Reje
         return waiting
     found = _with_servers(run, _Workflows(template, workflow, path, nested), around.servers)
     if isinstance(found, Resolved) and around.resumed:
-        return replace(found, resumed_packs=_packs(around.resumed))
+        return replace(found, resumed_packs=runjob.packs(around.resumed))
     return found
-
-
-def _packs(run: WorkflowRun) -> tuple[str, ...]:
-    """The ConfigMaps that results of a run stand in."""
-    references = (task.result_ref for task in run.status.tasks if task.result_ref)
-    return tuple(
-        sorted({ref.partition("/")[0] for ref in references if "://" not in ref} | {*run.status.resumed_packs})
-    )
 
 
 def _waits_for(run: WorkflowRun, nested: nesting.Nested, around: Surroundings) -> Waiting | None:
@@ -193,7 +185,7 @@ def _tools_used(workflows: Iterable[WorkflowTemplateSpec]) -> Mapping[str, tuple
     """The servers that tasks call, in order, with their tools."""
     found: dict[str, set[str]] = {}
     for spec in workflows:
-        for task in (*spec.tasks, *spec.finally_):
+        for task in spec.every_task:
             if task.server and task.tool:
                 found.setdefault(task.server, set()).add(task.tool)
     return {name: tuple(sorted(found[name])) for name in sorted(found)}

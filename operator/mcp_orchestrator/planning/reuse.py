@@ -11,7 +11,7 @@ from typing import Any
 
 from mcp_orchestrator.api.workflowrun import ResolvedTemplate, TaskPhase, WorkflowRun, WorkflowRunSpec
 from mcp_orchestrator.api.workflowtemplate import Parameter, Task
-from mcp_orchestrator.planning import graph, scopes
+from mcp_orchestrator.planning import graph
 
 
 def why_not(ours: WorkflowRun, theirs: WorkflowRun) -> Mapping[str, str]:
@@ -34,6 +34,7 @@ class _Judge:
         self._new = new
         self._old = old
         self._tasks = {task.name: task for task in new.spec.tasks}
+        self._graph = graph.build(new.spec.tasks)
         self._earlier = {task.name: task for task in old.spec.tasks}
         self._given = given
         self._was_given = was_given
@@ -63,9 +64,8 @@ class _Judge:
         for name in sorted({name for references in found.values() for name in references.parameters}):
             if self._given.of(name) != self._was_given.of(name):
                 yield f'parameter "{name}" has another value'
-        named = {dependency for dependency in task.depends_on if scopes.is_name(dependency)}
-        for name in sorted({name for references in found.values() for name in references.tasks} | named):
-            if name in self._tasks and self.why_not(name):
+        for name in sorted(self._graph.nodes[task.name].waits):
+            if self.why_not(name):
                 yield f'task "{name}" runs again'
 
 
@@ -95,5 +95,5 @@ def _inner(template: ResolvedTemplate, task: Task) -> Mapping[str, str]:
         if reference and reference.name in known and reference.name not in found:
             nested = known[reference.name]
             found[nested.name] = nested.digest
-            waiting.extend((*nested.spec.tasks, *nested.spec.finally_))
+            waiting.extend(nested.spec.every_task)
     return found

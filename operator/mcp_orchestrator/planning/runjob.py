@@ -102,19 +102,16 @@ def _volumes(run: WorkflowRun) -> Iterator[dict[str, Any]]:
         if ref
     ]:
         yield _projected("parameters", sources)
-    if packs := sorted({pack for pack in map(_pack, _references(run)) if pack}):
+    if found := packs(run):
         # One that was deleted must not keep the pod from starting: the runner asks the tool again where it may.
-        yield _projected("results", [{"configMap": {"name": pack, "optional": True}} for pack in packs])
+        yield _projected("results", [{"configMap": {"name": pack, "optional": True}} for pack in found])
 
 
-def _references(run: WorkflowRun) -> Iterator[str]:
-    yield from (task.result_ref for task in run.status.tasks if task.result_ref)
-    yield from run.status.resumed_packs
-
-
-def _pack(reference: str) -> str:
-    """The ConfigMap of a reference; empty for one to an object store."""
-    return "" if "://" in reference else reference.partition("/")[0]
+def packs(run: WorkflowRun) -> tuple[str, ...]:
+    """The ConfigMaps that results of the run stand in, and of the run that it resumes; not what an object store has."""
+    references = (task.result_ref for task in run.status.tasks if task.result_ref)
+    own = {reference.partition("/")[0] for reference in references if "://" not in reference}
+    return tuple(sorted(own | {*run.status.resumed_packs}))
 
 
 def _projected(name: str, sources: list[dict[str, Any]]) -> dict[str, Any]:

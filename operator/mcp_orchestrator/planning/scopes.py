@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from mcp_orchestrator.api.base import TASK_NAME
+from mcp_orchestrator.api.workflowrun import TaskPhase
 from mcp_orchestrator.api.workflowtemplate import Task
 
 Roots = tuple[str, ...]
@@ -19,8 +20,6 @@ FINALLY: Roots = (*WORKFLOW, "run")
 OF_RESULT: Roots = ("result", "text")
 OF_ERROR: Roots = ("error", "attempt")
 OF_ITEM: Roots = ("key", "index")
-TAKEN = frozenset({*FINALLY, *OF_RESULT, *OF_ERROR, *OF_ITEM})
-"""Names that an item of a forEach can't have."""
 
 _NAME = re.compile(TASK_NAME)
 
@@ -42,6 +41,17 @@ class Site:
     value: Any
     kind: Kind
     roots: Roots
+
+
+def outcome(phase: TaskPhase, attempts: int) -> dict[str, Any]:
+    """How a task ended, as expressions read it."""
+    return {
+        "phase": str(phase),
+        "succeeded": phase == TaskPhase.SUCCEEDED,
+        "failed": phase.failed,
+        "skipped": phase == TaskPhase.SKIPPED,
+        "attempts": attempts,
+    }
 
 
 def is_name(dependency: str) -> bool:

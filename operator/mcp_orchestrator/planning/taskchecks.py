@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mcp_orchestrator.api.errorclass import RETRYABLE
+from mcp_orchestrator.api.workflowrun import TaskPhase
 from mcp_orchestrator.api.workflowtemplate import MAX_UNITS, ForEach, Mistake, OnFailure, Retry, Task, TemplateReason
 from mcp_orchestrator.planning import expressions, graph, interpolation, mistakes, plain, scopes
 from mcp_orchestrator.planning.expressions import Scope
@@ -102,7 +103,7 @@ def _may_hold(condition: str, tasks: tuple[str, ...], names: Names) -> bool:
     """Whether there is a way in which the tasks may end, and the run goes on, for which the condition is true."""
     choices = [_ways(names.tasks[name]) for name in tasks]
     for ways in itertools.product(*choices):
-        views = {name: _ended(way) for name, way in zip(tasks, ways, strict=True)}
+        views = {name: scopes.outcome(way, 1) for name, way in zip(tasks, ways, strict=True)}
         try:
             if expressions.test(condition, Scope({"params": {}, "tasks": views})):
                 return True
@@ -111,18 +112,10 @@ def _may_hold(condition: str, tasks: tuple[str, ...], names: Names) -> bool:
     return False
 
 
-def _ways(task: Task) -> tuple[str, ...]:
-    return ("Succeeded", "Skipped") + (("Failed", "Indeterminate") if task.on_failure == OnFailure.CONTINUE else ())
-
-
-def _ended(phase: str) -> dict[str, object]:
-    return {
-        "phase": phase,
-        "succeeded": phase == "Succeeded",
-        "failed": phase in ("Failed", "Indeterminate"),
-        "skipped": phase == "Skipped",
-        "attempts": 1,
-    }
+def _ways(task: Task) -> tuple[TaskPhase, ...]:
+    """How the task may end without ending the run."""
+    bad = (TaskPhase.FAILED, TaskPhase.INDETERMINATE) if task.on_failure == OnFailure.CONTINUE else ()
+    return (TaskPhase.SUCCEEDED, TaskPhase.SKIPPED, *bad)
 
 
 def _check_expressions(task: Task, names: Names, path: str) -> Iterator[Mistake]:
@@ -141,8 +134,8 @@ def _check_expressions(task: Task, names: Names, path: str) -> Iterator[Mistake]
 
 
 def _check_for_each(for_each: ForEach, path: str) -> Iterator[Mistake]:
-    if for_each.as_ in scopes.TAKEN:
-        yield _spec(f"{path}.as", f'"{for_each.as_}" has a meaning of its own in expressions: choose another name')
+    if fault := expressions.variable_fault(for_each.as_):
+        yield _spec(f"{path}.as", fault)
     items = for_each.items
     if isinstance(items, str):
         if not _is_lone(items):

@@ -167,8 +167,7 @@ def _broken(work: _Work, error: Exception) -> UnitFailed:
 
 
 def _check_success(condition: str, scope: Scope, answer: Answer) -> None:
-    content = answer.content()
-    known = {"result": content["result"], "text": content["text"]}
+    known = {"result": answer.result, "text": answer.text}
     try:
         good = expressions.test(condition, Scope({**scope.variables, **known}))
     except expressions.ExpressionFailed as error:

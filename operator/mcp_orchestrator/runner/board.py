@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_orchestrator.api.workflowrun import SkipReason, TaskPhase
+from mcp_orchestrator.planning import scopes
 from mcp_orchestrator.runner import wording
 from mcp_orchestrator.runner.records import Reporter, UnitFailed, UnitRecord, UnitSkipped
 from mcp_orchestrator.runner.results import Answer
@@ -108,13 +109,7 @@ class Board:
 
 def view(record: UnitRecord) -> dict[str, Any]:
     """What expressions read of a unit that has ended."""
-    found: dict[str, Any] = {
-        "phase": str(record.phase),
-        "succeeded": record.phase == TaskPhase.SUCCEEDED,
-        "failed": record.phase.failed,
-        "skipped": record.phase == TaskPhase.SKIPPED,
-        "attempts": record.attempts,
-    }
+    found = scopes.outcome(record.phase, record.attempts)
     if record.error:
         found["error"] = {"class": str(record.error.class_), "message": record.error.message}
     return found | (record.answer.content() if record.answer else {})

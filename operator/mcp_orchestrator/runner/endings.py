@@ -13,6 +13,6 @@ from mcp_orchestrator.runner.records import Ending, Reporter, UnitRecord
 def not_begun(workflow: WorkflowTemplateSpec, mistakes: Iterable[Mistake], report: Reporter) -> Ending:
     """The end of a run whose parameters do not fit its workflow; the operator admits none such."""
     message = wording.fit("; ".join(map(str, mistakes)))
-    for task in (*workflow.tasks, *workflow.finally_):
+    for task in workflow.every_task:
         report.update(UnitRecord(task.name, TaskPhase.SKIPPED, reason=SkipReason.RUN_FAILED, message=message))
     return Ending(Outcome.FAILED, RunReason.INVALID_PARAMETER, message)

@@ -168,7 +168,7 @@ async def execute_taken(client: Client, run: WorkflowRun, pod: Pod, environment:
     given = parameterfiles.resolve(run.spec, template.spec.parameters)
     owner = Owner(pod.namespace, pod.run_name, run.metadata.uid, run.status.job_name or pod.name)
     report = reporting.Report(
-        [task.name for task in (*template.spec.tasks, *template.spec.finally_)],
+        [task.name for task in template.spec.every_task],
         reporting.Identity(pod.name, pod.uid, runner.start_time or settings.clock(), runner.attempt),
         Packs(owner, recorded.references(run.status)),
         Secrets(given.secrets),

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mcp_orchestrator.api.workflowrun import TaskPhase, TaskStatus, WorkflowRunStatus
-from mcp_orchestrator.runner.records import UnitRecord
+from mcp_orchestrator.runner.records import UnitRecord, task_of
 from mcp_orchestrator.runner.results import Answer
 
 DIRECTORY = Path("/var/run/mcp-orchestrator/results")
@@ -71,8 +71,7 @@ def of_reuse(theirs: Mapping[str, UnitRecord], why_not: Mapping[str, str], run_n
         if why:
             found[name] = UnitRecord(name, reason="NotReused", message=why)
     for unit, record in theirs.items():
-        top = min((unit.split(mark, 1)[0] for mark in "[/"), key=len)
-        if why_not.get(top) == "" and record.phase == TaskPhase.SUCCEEDED:
+        if why_not.get(task_of(unit)) == "" and record.phase == TaskPhase.SUCCEEDED:
             found[unit] = _taken(record, run_name)
     return found
 

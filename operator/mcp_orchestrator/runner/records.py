@@ -32,6 +32,11 @@ class UnitRecord:
     sensitive: bool = False
 
 
+def task_of(unit: str) -> str:
+    """The task of the run that a unit belongs to: review for review[a]/lint, and for review itself."""
+    return min((unit.split(mark, 1)[0] for mark in "[/"), key=len)
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How the run ended. There are `outputs` only if it succeeded."""

@@ -6,7 +6,7 @@ The report keeps within a budget of bytes, whatever tools answer. What does not 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from mcp_orchestrator.api.workflowrun import Outcome, RunnerStatus, RunReason, T
 from mcp_orchestrator.runner import values, wording
 from mcp_orchestrator.runner.calls import CallFailed
 from mcp_orchestrator.runner.packs import Packs
-from mcp_orchestrator.runner.records import Ending, UnitRecord
+from mcp_orchestrator.runner.records import Ending, UnitRecord, task_of
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.secrets import HIDDEN, Secrets
 
@@ -87,7 +87,7 @@ class Report:
         self.changed = asyncio.Event()
         self.version = 0
         self._packs = packs
-        self._secrets = secrets or Secrets()
+        self._secrets = Secrets() if secrets is None else secrets
         self._order = {name: place for place, name in enumerate(tasks)}
         self._end = _End(
             RunnerStatus(
@@ -126,7 +126,6 @@ class Report:
                 "message": wording.fit(self._secrets.redact(ending.message)),
             }
         )
-        # One fragment for good: reports are compared to see whether anything changed.
         self._end.outputs = {
             name: HIDDEN if self._secrets.stand_in(encoded) else orjson.Fragment(encoded)
             for name, encoded in ((name, values.encode(value)) for name, value in ending.outputs.items())
@@ -184,7 +183,7 @@ class Report:
     def _with_result(self, entry: _Entry, answer: Answer, *, derived: bool) -> _Entry:
         encoded = values.encode(answer.result)
         facts = entry.facts + b',"resultBytes":%d' % len(encoded)
-        if self._secrets.stand_in(encoded) or (not derived and self._secrets.stand_in(answer.encode())):
+        if self._secrets and (self._secrets.stand_in(encoded) or self._secrets.stand_in(answer.encode())):
             return replace(entry, facts=facts, preview=HIDDEN)
         preview = values.preview(answer.result, encoded)
         whole = derived or answer.is_its_result
@@ -206,8 +205,9 @@ class Report:
         if self._bare:
             return b"[%s]" % b",".join(entry.facts + b"}" for entry in self._sorted())
         self._make_room(room)
+        entries = self._sorted()
         for words, preview, bare in _WORDS_BYTES:
-            shown = b"[%s]" % b",".join(_shown(entry, words, preview, bare=bare) for entry in self._sorted())
+            shown = b"[%s]" % b",".join(_shown(entry, words, preview, bare=bare) for entry in entries)
             if len(shown) <= room:
                 break
         return shown
@@ -225,19 +225,18 @@ class Report:
             total -= entry.inline_bytes - len(reference)
             self._entries[entry.record.name] = replace(entry, result=b"", text="", reference=reference)
 
-    def _sorted(self) -> Iterator[_Entry]:
+    def _sorted(self) -> list[_Entry]:
         """The entries in the workflow's order, each task's items and inner tasks after it, as they came."""
-        return iter(sorted(self._entries.values(), key=lambda entry: self._place(entry.record.name)))
+        return sorted(self._entries.values(), key=lambda entry: self._place(entry.record.name))
 
     def _place(self, name: str) -> int:
-        top = min((name.split(mark, 1)[0] for mark in "[/"), key=len)
-        return self._order.get(top, len(self._order))
+        return self._order.get(task_of(name), len(self._order))
 
 
 def _facts(record: UnitRecord) -> bytes:
     """The facts of a unit that are always shown. Items and inner tasks, of which there may be many, show less."""
     fields: dict[str, Any] = {"name": record.name, "phase": record.phase}
-    inner = "[" in record.name or "/" in record.name
+    inner = task_of(record.name) != record.name
     if record.attempts:
         fields["attempts"] = record.attempts
     if record.progress:
@@ -274,8 +273,8 @@ def _shown(entry: _Entry, words_bytes: int, preview_bytes: int, *, bare: bool) -
     if entry.reference:
         fields["resultRef"] = entry.reference
     name = entry.record.name
-    inner = "[" in name or "/" in name
-    facts = orjson.dumps({"name": name, "phase": entry.record.phase})[:-1] if bare and inner else entry.facts
+    bare = bare and task_of(name) != name
+    facts = orjson.dumps({"name": name, "phase": entry.record.phase})[:-1] if bare else entry.facts
     return facts + (b"," + orjson.dumps(fields)[1:] if fields else b"}")
 
 

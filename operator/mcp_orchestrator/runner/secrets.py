@@ -21,6 +21,10 @@ class Secrets:
         self._texts = sorted(found | {_escaped(text) for text in found}, key=lambda text: (-len(text), text))
         self._encoded = [text.encode("utf-8", "replace") for text in self._texts]
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to look for."""
+        return bool(self._texts)
+
     def with_another(self, value: Any) -> Secrets:
         """These and the strings of one more value."""
         return Secrets([*self._texts, value])

@@ -116,8 +116,7 @@ def test_tasks_of_finally_read_how_the_run_went_and_others_do_not() -> None:
         ),
         pytest.param(
             a_task("x", for_each=ForEach(items=[], as_="tasks")),
-            'InvalidSpec spec.tasks[2].forEach.as: "tasks" has a meaning of its own in expressions: choose another '
-            "name",
+            'InvalidSpec spec.tasks[2].forEach.as: "tasks" is the name of another variable; choose one such as "item"',
             id="a name that is taken",
         ),
         pytest.param(

@@ -26,6 +26,7 @@ from mcp_orchestrator.api.mcpserver import ServerRetry
 from mcp_orchestrator.api.pods import KeySelector
 from mcp_orchestrator.api.workflowtemplate import (
     MAX_FINALLY,
+    MAX_NESTED,
     MAX_TASKS,
     MAX_UNITS,
     TemplateReference,
@@ -204,7 +205,7 @@ class ResolvedTemplate(Model):
     nested: tuple[NestedTemplate, ...] = Field(
         (),
         description="The workflows that its tasks run, and those that theirs run.",
-        max_length=100,
+        max_length=MAX_NESTED,
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
 

@@ -33,6 +33,8 @@ MAX_UNITS = 1000
 """Tasks of one run, counting each item of a forEach and each task of a nested workflow."""
 MAX_DEPTH = 4
 """Workflows inside each other, the run's own counted."""
+MAX_NESTED = 100
+"""Different workflows that the tasks of one lead to."""
 
 
 class Parameter(Model):

@@ -9,13 +9,14 @@ import orjson
 
 from mcp_orchestrator.api.workflowtemplate import (
     MAX_DEPTH,
+    MAX_NESTED,
     Mistake,
     Task,
     TemplateReason,
     WorkflowTemplate,
     WorkflowTemplateSpec,
 )
-from mcp_orchestrator.planning import checks, expressions, mistakes, schemas
+from mcp_orchestrator.planning import checks, expressions, mistakes, parameters
 
 SNAPSHOT_BYTES = 64 * 1024
 """The most that all workflows of a run take as JSON: its status keeps them."""
@@ -51,6 +52,11 @@ def check(workflow: WorkflowTemplateSpec, nested: Nested, path: str) -> tuple[Mi
         for place, task, _ in checks.tasks_of(spec, where):
             if task.template and task.template.name in specs:
                 found += _check_parameters(task, specs[task.template.name], f"{place}.parameters")
+    if not found and len(specs) > MAX_NESTED:
+        message = (
+            f"its tasks lead to {len(specs)} other workflows, and {MAX_NESTED} is the most; put some of them together"
+        )
+        found.append(mistakes.a_mistake(path, TemplateReason.INVALID_SPEC, message))
     if not found and (size := snapshot_bytes(workflow, nested)) > SNAPSHOT_BYTES:
         parts = f" with the {len(specs)} that its tasks run" if specs else ""
         message = (
@@ -77,6 +83,9 @@ class _Search:
         self.found: dict[str, WorkflowTemplate] = {}
         self.mistakes: list[Mistake] = []
         self.missing: list[Mistake] = []
+        self._looked: set[tuple[str, int]] = set()
+        """Workflows with their levels: what stands below is the same whichever way led there. One that leads back to
+        itself is found from any way, as a circle or as too many levels."""
 
     def look(self, workflow: WorkflowTemplateSpec, path: str, chain: tuple[str, ...], depth: int = 1) -> None:
         """Look at the tasks of one workflow, `depth` levels from the top; `chain` are the names that led to it."""
@@ -95,7 +104,9 @@ class _Search:
                 self._refuse(place, f"workflows stand more than {MAX_DEPTH} levels deep in each other: {way}")
             else:
                 self.found.setdefault(name, template)
-                self.look(template.spec, path_of(template), (*chain, name), depth + 1)
+                if (name, depth) not in self._looked:
+                    self._looked.add((name, depth))
+                    self.look(template.spec, path_of(template), (*chain, name), depth + 1)
 
     def _refuse(self, place: str, message: str) -> None:
         mistake = mistakes.a_mistake(place, TemplateReason.INVALID_GRAPH, message)
@@ -119,15 +130,12 @@ def _check_parameters(task: Task, workflow: WorkflowTemplateSpec, path: str) -> 
     for name in task.parameters:
         if name not in declared:
             hint = mistakes.suggestion(name, declared) or f"; it has {mistakes.listing(declared) or 'none'}"
-            yield _parameter(mistakes.at(path, name), f'the workflow has no parameter "{name}"{hint}')
+            yield parameters.a_mistake(mistakes.at(path, name), f'the workflow has no parameter "{name}"{hint}')
     for name, parameter in declared.items():
         if name not in task.parameters:
             if parameter.required:
-                yield _parameter(mistakes.at(path, name), "it is missing, and has no default: give it a value")
+                yield parameters.a_mistake(
+                    mistakes.at(path, name), "it is missing, and has no default: give it a value"
+                )
         elif not any("${{" in text for _, text in expressions.strings(task.parameters[name], "")):
-            for fault in schemas.faults(parameter.json_schema or {}, task.parameters[name]):
-                yield _parameter(mistakes.at(path, name, *fault.path), fault.message)
-
-
-def _parameter(path: str, message: str) -> Mistake:
-    return mistakes.a_mistake(path, TemplateReason.INVALID_PARAMETER, message)
+            yield from parameters.unfit(parameter, task.parameters[name], mistakes.at(path, name))

@@ -38,7 +38,7 @@ def resolve(parameters: tuple[Parameter, ...], given: Mapping[str, Any], path: s
     found = [a_mistake(mistakes.at(path, name), _unknown(name, declared)) for name in given if name not in declared]
     for name, parameter in declared.items():
         if name in given:
-            found.extend(_unfit(parameter, given[name], mistakes.at(path, name)))
+            found.extend(unfit(parameter, given[name], mistakes.at(path, name)))
         elif parameter.required:
             found.append(a_mistake(mistakes.at(path, name), "it is missing, and has no default: give it a value"))
     return Resolved(values=values, mistakes=tuple(found))
@@ -96,7 +96,7 @@ def _from_map(parameter: Parameter, text: str, source: ParameterSource) -> Itera
     ref = source.config_map_key_ref
     path = f"spec.parametersFrom.{parameter.name} (ConfigMap {ref.name}, key {ref.key})" if ref else ""
     try:
-        yield from _unfit(parameter, from_text(parameter, text), path)
+        yield from unfit(parameter, from_text(parameter, text), path)
     except NotReadable as error:
         yield a_mistake(path, str(error))
 
@@ -118,11 +118,11 @@ def _check_declaration(parameter: Parameter, path: str) -> Iterator[Mistake]:
             yield a_mistake(mistakes.at(path, "schema"), f"it is not a JSON Schema that can be used: {error}")
             return
     if not parameter.required:
-        yield from _unfit(parameter, parameter.default, mistakes.at(path, "default"))
+        yield from unfit(parameter, parameter.default, mistakes.at(path, "default"))
 
 
-def _unfit(parameter: Parameter, value: Any, path: str) -> Iterator[Mistake]:
-    """What keeps `value` from being a value of the parameter."""
+def unfit(parameter: Parameter, value: Any, path: str) -> Iterator[Mistake]:
+    """What keeps `value` from being a value of the parameter; told without the value where that is secret."""
     try:
         for fault in schemas.faults(parameter.json_schema or {}, value):
             message = fault.message_without_value if parameter.sensitive else fault.message

@@ -62,10 +62,10 @@ class Attempts:
 
     async def make(self, unit: str, task: Task, scope: Scope, gate: Gate, slots: Slots) -> Answer:
         """The answer. Raises UnitFailed, UnitSkipped."""
-        work = self._prepared(unit, task, scope)
         record = self._board[unit]
-        if record.phase == TaskPhase.RUNNING and not work.repeatable:
+        if record.phase == TaskPhase.RUNNING and not self.repeatable(task):
             raise UnitFailed(TaskError(class_=ErrorClass.RUNNER, message=LOST), TaskPhase.INDETERMINATE)
+        work = self._prepared(unit, task, scope)
         work.attempt, work.begun = record.attempts, record.phase == TaskPhase.RUNNING
         try:
             return await gate.run(self._repeat(work, gate, slots))

@@ -54,8 +54,8 @@ class Board:
     def succeed(self, unit: str, answer: Answer, *, derived: bool = False) -> UnitRecord:
         """The unit has a result; the record. One that succeeded before keeps what is known of that."""
         if self[unit].phase == TaskPhase.SUCCEEDED and derived:
-            self._records[unit] = known = replace(self[unit], answer=answer)
-            return known
+            self.note(replace(self[unit], answer=answer, derived=True))
+            return self[unit]
         return self._end(unit, TaskPhase.SUCCEEDED, answer=answer, derived=derived)
 
     def conceal(self, value: Any) -> None:

@@ -104,3 +104,43 @@ def test_an_inline_workflow_may_lead_to_templates() -> None:
     found = resolution.resolve(run, around(a_template(a_task(), name="inner"), SERVERS))
     assert isinstance(found, Resolved)
     assert nesting.SNAPSHOT_BYTES > 0
+
+
+def test_a_secret_value_is_not_quoted_and_a_broken_schema_is_told() -> None:
+    secret = a_template(
+        parameters=[a_parameter("key", {"type": "string", "minLength": 20}, default="x" * 20, sensitive=True)], name="b"
+    )
+    found = resolve(a_template(runs("x", "b", key="s3cr3t"), name="a"), secret)
+    assert isinstance(found, Rejected)
+    assert "spec.tasks[0].parameters.key" in found.message
+    assert "s3cr3t" not in found.message
+    broken = a_template(parameters=[a_parameter("key", {"type": "no type"}, default=None)], name="b")
+    found = resolve(a_template(runs("x", "b", key=1), name="a"), broken)
+    assert isinstance(found, Rejected)
+    assert "WorkflowTemplate b spec.parameters[0].schema" in found.message
+
+
+def test_many_ways_to_the_same_workflow_are_looked_at_once() -> None:
+    looked: list[str] = []
+
+    class Counted(dict[str, WorkflowTemplate]):
+        def get(self, key: str, default: Any = None) -> Any:
+            looked.append(key)
+            return super().get(key, default)
+
+    def wide(name: str, inner: str) -> WorkflowTemplate:
+        return a_template(*(runs(f"t{index}", inner) for index in range(100)), name=name)
+
+    templates = Counted({"b": wide("b", "c"), "c": wide("c", "d"), "d": a_template(name="d")})
+    found = nesting.find(wide("a", "b").spec, templates, "spec", "a")
+    assert [template.metadata.name for template in found.templates] == ["b", "c", "d"]
+    assert found.mistakes == ()
+    assert len(looked) == 300
+
+
+def test_more_workflows_than_a_status_takes_are_refused() -> None:
+    inner = [a_template(Task(name="a", server="time", tool="t"), name=f"w{index}") for index in range(101)]
+    middle = a_template(*(runs(f"t{index}", f"w{index + 1}") for index in range(100)), name="middle")
+    found = resolve(a_template(runs("x", "w0"), runs("y", "middle"), name="top"), middle, *inner)
+    assert isinstance(found, Rejected)
+    assert "its tasks lead to 102 other workflows, and 100 is the most" in found.message

@@ -255,6 +255,27 @@ def test_a_call_that_may_have_been_made_by_a_lost_pod_is_not_made_again() -> Non
     assert ending.reason == "TaskIndeterminate"
 
 
+def test_what_nobody_knows_stays_so_although_its_arguments_are_lost_too() -> None:
+    recorded = {
+        "a": UnitRecord("a", TaskPhase.SUCCEEDED, attempts=1, sensitive=True),
+        "b": UnitRecord("b", TaskPhase.RUNNING, attempts=1, start_time=START),
+    }
+    workflow = a_spec(a_task("a", tool=UNSAFE), a_task("b", tool=UNSAFE, arguments={"x": "${{ tasks.a.result }}"}))
+    _, records = run(workflow, tools := ScriptedTools(), recorded=recorded, unsafe=(UNSAFE,))
+    assert tools.calls == []
+    assert records.last("b").phase == TaskPhase.INDETERMINATE
+
+
+def test_what_other_units_came_to_is_told_again_by_the_new_pod() -> None:
+    workflow = a_spec(a_task("c", arguments={}, for_each=ForEach(items=["p", "q"])))
+    _, first = run(workflow, ScriptedTools({"c": after(1, 7)}))
+    recorded = first.recorded()
+    recorded["c"] = replace(recorded["c"], answer=None, derived=False)
+    _, again = run(workflow, tools := ScriptedTools(), recorded=recorded)
+    assert tools.calls == []
+    assert again.last("c") == first.last("c")
+
+
 def test_a_repeatable_call_of_a_lost_pod_is_made_again_and_keeps_its_start() -> None:
     recorded = {"a": UnitRecord("a", TaskPhase.RUNNING, attempts=1, start_time=START - timedelta(seconds=60))}
     _, records = run(a_spec(a_task("a")), ScriptedTools({"a": after(1, 5)}), recorded=recorded)

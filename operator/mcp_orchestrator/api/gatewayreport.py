@@ -39,6 +39,13 @@ class ReportedError(Model):
     message: str
 
 
+class ReportedExit(Model):
+    """How the server's process last ended while it was needed."""
+
+    at: AwareDatetime
+    message: str
+
+
 class GatewayReport(Model):
     """The last check of the server behind a gateway: handshake and tool list over the protocol."""
 
@@ -53,3 +60,6 @@ class GatewayReport(Model):
     tools: tuple[ReportedTool, ...] = ()
     tools_digest: Digest | None = None
     error: ReportedError | None = None
+    last_exit: ReportedExit | None = None
+    last_lines: str = ""
+    """What the process wrote last to its standard error, secrets taken out; empty for a server that is no process."""

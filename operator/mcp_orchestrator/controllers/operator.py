@@ -27,6 +27,7 @@ from mcp_orchestrator.controllers.children import Children
 from mcp_orchestrator.controllers.probe import HttpProbe, Probe
 from mcp_orchestrator.controllers.reconcile import Controller, Reconciler
 from mcp_orchestrator.controllers.runs import Runs
+from mcp_orchestrator.controllers.scenes import Scenes
 from mcp_orchestrator.controllers.servers import Servers
 from mcp_orchestrator.controllers.store import Key
 from mcp_orchestrator.controllers.sweep import Sweeper
@@ -216,6 +217,7 @@ class Operator:
                 accounts=RunnerAccounts(client),
                 admission=self.admission,
                 writer=writer,
+                scenes=Scenes(client, store, probe),
                 settings=settings,
             ),
         }

@@ -10,12 +10,13 @@ from typing import Any
 from mcp_orchestrator import telemetry
 from mcp_orchestrator.api.reading import Unreadable, read
 from mcp_orchestrator.api.workflowrun import RunPhase, WorkflowRun
-from mcp_orchestrator.cluster import errors, resources
+from mcp_orchestrator.cluster import errors, resources, scenes
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.controllers import records, templates
 from mcp_orchestrator.controllers.accounts import RunnerAccounts
 from mcp_orchestrator.controllers.admission import Admission
 from mcp_orchestrator.controllers.children import Children, DyingObject, ForeignObject
+from mcp_orchestrator.controllers.scenes import Scenes
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.controllers.writing import Writer
 from mcp_orchestrator.planning import attempts, endings, runs
@@ -42,6 +43,7 @@ class Runs:
         accounts: RunnerAccounts,
         admission: Admission,
         writer: Writer,
+        scenes: Scenes,
         settings: Settings,
     ) -> None:
         self._client = client
@@ -50,6 +52,7 @@ class Runs:
         self._accounts = accounts
         self._admission = admission
         self._writer = writer
+        self._scenes = scenes
         self._settings = settings
 
     async def reconcile(self, key: Key) -> float | None:
@@ -72,7 +75,7 @@ class Runs:
             observed = _refused(self._current(key) or run, error)
             if observed.run.status.admitted_at is None:
                 raise  # it was the status that was refused
-            plan = runs.plan_run(observed, self._settings, clock())
+            plan = await self._plan(observed)
             wait = await self._writer.write(resources.WORKFLOW_RUNS, key, observed.run.metadata, plan)
         except DyingObject:
             return 1.0
@@ -81,7 +84,7 @@ class Runs:
 
     async def _decide(self, key: Key, run: WorkflowRun) -> Plan:
         observed = await self._observe(key, run)
-        plan = runs.plan_run(observed, self._settings, clock())
+        plan = await self._plan(observed)
         if plan.wants_slot:
             created = run.metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC)
             if self._admission.offer(key, Candidate(created, key.namespace, key.name)):
@@ -89,6 +92,14 @@ class Runs:
         elif not plan.uses_slot:
             self._admission.withdraw(key)
         return plan
+
+    async def _plan(self, observed: ObservedRun) -> Plan:
+        """The plan, with what it asks for looked at."""
+        plan = runs.plan_run(observed, self._settings, clock())
+        if plan.question is None:
+            return plan
+        scene = await self._scenes.look(observed, plan.question)
+        return runs.plan_run(replace(observed, scene=scene), self._settings, clock())
 
     async def _write_then_create(self, key: Key, run: WorkflowRun, plan: Plan) -> float | None:
         """The order matters: the status that names the Job stands before the Job."""
@@ -170,11 +181,7 @@ class Runs:
         return self._current(key) or run
 
     async def _pods(self, run: WorkflowRun) -> tuple[Mapping[str, Any], ...]:
-        selector = f"batch.kubernetes.io/job-name={run.status.job_name}"
-        found = await self._client.list_all(
-            resources.PODS, run.metadata.namespace, label_selector=selector, convert=dict
-        )
-        return tuple(found.items)
+        return await scenes.pods(self._client, run.metadata.namespace, scenes.of_job(run.status.job_name or ""))
 
     def _count_end(self, run: WorkflowRun, plan: Plan) -> None:
         phase = RunPhase(plan.status["phase"]) if plan.status and "phase" in plan.status else None

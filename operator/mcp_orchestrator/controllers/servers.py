@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.reading import Unreadable
-from mcp_orchestrator.cluster import errors, resources
+from mcp_orchestrator.cluster import errors, resources, scenes
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.children import Children, DyingObject, ForeignObject
@@ -82,11 +82,8 @@ class Servers:
 
     async def _look_at_pods(self, observed: ObservedServer) -> ObservedServer:
         server = observed.server
-        selector = ",".join(f"{name}={value}" for name, value in manifests.server_selector(server).items())
-        found = await self._client.list_all(
-            resources.PODS, server.metadata.namespace, label_selector=selector, convert=dict
-        )
-        alive = tuple(pod for pod in found.items if not pod["metadata"].get("deletionTimestamp"))
+        found = await scenes.pods(self._client, server.metadata.namespace, manifests.selector(server))
+        alive = tuple(pod for pod in found if not pod["metadata"].get("deletionTimestamp"))
         observed = replace(observed, pods=alive)
         if observed.unreachable or observed.report:
             return observed

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from mcp_orchestrator.gateway import health
+    from mcp_orchestrator.gateway import health, upstream
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ async def serve(configuration: config.GatewayConfig) -> None:
     port: int = listener.getsockname()[1]
     checking = asyncio.create_task(checks.run())
     checking.add_done_callback(_tell)
-    front = _front(_application(bridge.session_manager(bridge.Bridge(server, checks)), checks, checking))
+    front = _front(_application(bridge.session_manager(bridge.Bridge(server, checks)), server, checks, checking))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, front, "should_exit", True)
@@ -113,14 +113,19 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _application(front: StreamableHTTPSessionManager, checks: health.Health, checking: asyncio.Task[None]) -> Starlette:
+def _application(
+    front: StreamableHTTPSessionManager,
+    server: upstream.Upstream,
+    checks: health.Health,
+    checking: asyncio.Task[None],
+) -> Starlette:
     from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
     from starlette.applications import Starlette
     from starlette.responses import JSONResponse, PlainTextResponse, Response
     from starlette.routing import Route
 
     async def status(_: Request) -> Response:
-        return JSONResponse(checks.report.wire())
+        return JSONResponse(checks.report.wire(server.last_exit, server.last_lines))
 
     async def ready(_: Request) -> Response:
         failure = checks.report.failure

@@ -26,6 +26,14 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
+class Exit:
+    """How the server's process ended while it was needed."""
+
+    at: datetime
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The state of the server as of the last check. `findings` are the last known ones while it fails."""
 
@@ -38,15 +46,13 @@ class Report:
     findings: Findings | None = None
     failure: Failure | None = None
 
-    def wire(self) -> dict[str, Any]:
-        """The report as JSON."""
+    def wire(self, last_exit: Exit | None = None, last_lines: str = "") -> dict[str, Any]:
+        """The report as JSON, with what the process told since."""
         found = self.findings
         return {
             "ok": self.ok,
             "starting": self.starting,
-            "checkedAt": self.checked_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            if self.checked_at
-            else None,
+            "checkedAt": _moment(self.checked_at) if self.checked_at else None,
             "responseTimeMilliseconds": self.response_time_milliseconds,
             "consecutiveFailures": self.consecutive_failures,
             "restarts": self.restarts,
@@ -57,6 +63,8 @@ class Report:
             "error": {"class": self.failure.failure_class.value, "message": self.failure.message}
             if self.failure
             else None,
+            "lastExit": {"at": _moment(last_exit.at), "message": last_exit.message} if last_exit else None,
+            "lastLines": last_lines,
         }
 
 
@@ -78,6 +86,10 @@ def digest(value: Any) -> str:
     """SHA-256 over the canonical JSON of `value`: keys sorted, no spaces, UTF-8."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _moment(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _definition(tool: mcp_types.Tool) -> dict[str, Any]:

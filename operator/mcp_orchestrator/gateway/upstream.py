@@ -11,8 +11,8 @@ from typing import Any
 import prometheus_client
 from mcp.client.streamable_http import streamable_http_client
 
-from mcp_orchestrator import telemetry
-from mcp_orchestrator.gateway import child, config, diagnosis, egress, sdk
+from mcp_orchestrator import settings, telemetry
+from mcp_orchestrator.gateway import child, config, diagnosis, egress, report, sdk
 from mcp_orchestrator.gateway.failures import Failure, FailureClass, UpstreamError, leaf
 from mcp_orchestrator.gateway.redaction import Redactor
 
@@ -48,6 +48,7 @@ class Upstream:
         self.calls_in_flight = 0
         self.late_calls = 0
         """Requests whose time was over, since the last call that had an answer: a server with some is not just busy."""
+        self.last_exit: report.Exit | None = None
         self._environ = environ
         self._starts = 0
         self._session: sdk.Session | None = None
@@ -64,6 +65,11 @@ class Upstream:
     def restarts(self) -> int:
         """How often the server's process was started after the first time."""
         return max(0, self._starts - 1)
+
+    @property
+    def last_lines(self) -> str:
+        """What the server's process wrote last to its standard error, secrets taken out."""
+        return self._child.tail() if self._child else ""
 
     @property
     def live(self) -> sdk.Session | None:
@@ -175,6 +181,8 @@ class Upstream:
     def _ended(self, lived_seconds: float, error: BaseException) -> None:
         self._failure = self.explain(error, egress.Exchange())
         log.warning("%s", self._failure.message)
+        if self.configuration.stdio is not None:
+            self.last_exit = report.Exit(settings.clock(), self._failure.message)
         self._short_lives = self._short_lives + 1 if lived_seconds < SHORT_LIFE_SECONDS else 0
         pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** (self._short_lives - 2)) if self._short_lives > 1 else 0.0
         self._not_before = asyncio.get_running_loop().time() + pause

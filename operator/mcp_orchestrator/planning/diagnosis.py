@@ -1,144 +1,154 @@
-"""Why a run failed, and what to do about it, from the class of its first error. Called by planning.runs."""
+"""Why a run failed: its class, what was seen, and what to do about it. Called by planning.endings and the CLI."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import Diagnosis, Evidence, ResolvedTemplate, RunReason, TaskPhase, TaskStatus
+from mcp_orchestrator.api.workflowrun import Diagnosis, ResolvedTemplate, RunReason, TaskPhase, TaskStatus, WorkflowRun
+from mcp_orchestrator.api.workflowtemplate import Task
+from mcp_orchestrator.planning import advice, evidence
 from mcp_orchestrator.planning.pods import PodTrouble
+from mcp_orchestrator.planning.scene import Question, Scene
 
-MAX_EVIDENCE = 8
-"""Failed tasks that a diagnosis tells of."""
-_UNKNOWN = (
-    "Find out whether {task} was carried out, for nobody knows: if it was, take the task out and resume the rest with "
-    "spec.resumeFrom of a new run; if it was not, just do that.",
-    "If a second call would do no harm, say so in the task: idempotent: true.",
+SERVER_CLASSES = frozenset(
+    {
+        ErrorClass.CONNECT,
+        ErrorClass.BUSY,
+        ErrorClass.AUTH,
+        ErrorClass.TIMEOUT,
+        ErrorClass.TRANSPORT,
+        ErrorClass.PROTOCOL,
+        ErrorClass.SERVER_DOWN,
+    }
 )
-_ADVICE: dict[ErrorClass, tuple[str, ...]] = {
-    ErrorClass.CONNECT: (
-        "Check the server: kubectl describe mcpservers.mcp-orchestrator.io {server}",
-        "Check that no NetworkPolicy keeps the run's pod from the server's Service on port 8080.",
-    ),
-    ErrorClass.BUSY: (
-        "The server refuses calls because of its rate limit: run less at once (spec.maxParallelTasks), or later.",
-    ),
-    ErrorClass.AUTH: (
-        "Renew the key in the Secret that MCPServer {server} names, then restart its pods: "
-        "kubectl rollout restart deployment {server}",
-    ),
-    ErrorClass.TIMEOUT: (
-        "Raise the task's timeoutSeconds, or spec.timeoutSeconds of MCPServer {server}, if the call needs longer.",
-        "Check the server's own log: kubectl logs deployment/{server} -c gateway",
-    ),
-    ErrorClass.TRANSPORT: (
-        "The connection broke during the call, so the tool may have done its work: check before you run again.",
-        "See whether the server's process died: kubectl logs deployment/{server} -c gateway",
-    ),
-    ErrorClass.SERVER_DOWN: (
-        "See why the server's program does not run: kubectl logs deployment/{server} -c gateway",
-        "See what the server says of itself: kubectl describe mcpservers.mcp-orchestrator.io {server}",
-    ),
-    ErrorClass.PROTOCOL: (
-        "Check that the tool still exists and takes these arguments: kubectl get msrv {server} -o yaml",
-    ),
-    ErrorClass.SCHEMA: (
-        "The result breaks the schema that the tool itself declares: report it to the makers of the server.",
-    ),
-    ErrorClass.TOOL: (
-        "The tool itself reported the failure: mend the arguments of task {task}, or what the message names.",
-    ),
-    ErrorClass.INPUT_REQUIRED: (
-        "The tool asks a person for input, which a run can't give: use another tool, or answer by an argument.",
-    ),
-    ErrorClass.RESULT_TOO_LARGE: ("Ask the tool for less: narrow the arguments of task {task}.",),
-    ErrorClass.EXPRESSION: ("Mend the expression: kubectl get mrun -o yaml shows what each task returned.",),
-    ErrorClass.RUNNER: ("See the pod's log: kubectl logs job/JOB, with the name from status.jobName.",),
+"""Classes whose cause may be the server: it is looked at."""
+_POD_CLASSES = {
+    "image": "ImagePull",
+    "reference": "MissingReference",
+    "start": "StartFailed",
+    "unschedulable": "Unschedulable",
+    "oom": "OutOfMemory",
+    "evicted": "Evicted",
+    "removed": "Disrupted",
+}
+"""Classes of a run whose own pod did not do its work; Runner for what else may end it."""
+_POD_ADVICE = {
+    "image": "Make the operator's image available to the nodes, or correct image.* in the chart's values.",
+    "reference": "Create what the message names in the run's namespace, then create the run again.",
+    "oom": "Give the runner more memory: spec.pod.resources.limits.memory of the workflow{limit}.",
+    "evicted": "The node was short of resources: set spec.pod.resources.requests in the workflow.",
+    "removed": "Its node was drained, or more important pods needed the room: create the run again.",
+    "unschedulable": "Check spec.pod.resources, nodeSelector and tolerations of the workflow against the nodes: "
+    "kubectl describe nodes",
 }
 
 
-def of_task(tasks: Iterable[TaskStatus], template: ResolvedTemplate) -> Diagnosis | None:
-    """The diagnosis of the first task that failed, by its end; None if none did."""
-    failed = sorted(
-        (task for task in tasks if task.phase.failed and task.error),
-        key=lambda task: str(task.completion_time or ""),
-    )
-    if not failed or not failed[0].error:
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What made a run fail, before it is explained."""
+
+    class_: str
+    summary: str
+    unit: TaskStatus | None = None
+    """The first task that failed."""
+    remedies: tuple[str, ...] = ()
+    """Steps that follow from the failure alone."""
+    of_pod: bool = False
+    """Whether the run's own pod is the cause."""
+
+
+def of_task(tasks: Iterable[TaskStatus]) -> Failure | None:
+    """The failure of the first task that failed, by its end; None if none did."""
+    first = next(iter(failed(tasks)), None)
+    if first is None or first.error is None:
         return None
-    first, error = failed[0], failed[0].error
-    server = server_of(first.name, template)
     unknown = first.phase == TaskPhase.INDETERMINATE
-    how = f"ended as Indeterminate ({error.class_})" if unknown else f"failed ({error.class_})"
-    advice = (*(_UNKNOWN if unknown else ()), *_ADVICE.get(error.class_, ()))
+    how = f"ended as Indeterminate ({first.error.class_})" if unknown else f"failed ({first.error.class_})"
+    return Failure(first.error.class_, f'task "{first.name}" {how}: {first.error.message}', first)
+
+
+def of_outputs(message: str) -> Failure:
+    """The failure of a run whose tasks succeeded, but whose outputs could not be worked out."""
+    remedy = "Mend spec.outputs of the workflow: the results of all tasks stand in status.tasks."
+    return Failure(ErrorClass.EXPRESSION, message, remedies=(remedy,))
+
+
+def of_time_out(message: str, tasks: Iterable[TaskStatus]) -> Failure:
+    """The failure of a run that took too long, naming the task that was under way or was cut off."""
+    begun = [task for task in tasks if task.start_time and task.phase != TaskPhase.SUCCEEDED]
+    cut_off = [task for task in begun if task.error and task.error.class_ == ErrorClass.TIMEOUT]
+    remedy = "Raise timeoutSeconds of the run or of its workflow, or do less in one run."
+    return Failure(RunReason.TIMED_OUT, message, next(iter(cut_off or begun), None), (remedy,))
+
+
+def of_pod(trouble: PodTrouble | None, message: str, run: WorkflowRun, remedy: str = "") -> Failure:
+    """The failure of a run whose pod did not do its work; `remedy` counts where the trouble has none of its own."""
+    kind = trouble.kind if trouble else ""
+    known = _POD_ADVICE.get(kind, "").format(limit=_limit(run)) or remedy
+    log = f"See the log of the run's pod: kubectl -n {run.metadata.namespace} logs job/{run.status.job_name}"
+    summary = f"{message}: {trouble.message}" if trouble else message
+    return Failure(_POD_CLASSES.get(kind, ErrorClass.RUNNER), summary, remedies=(known or log,), of_pod=True)
+
+
+def failed(tasks: Iterable[TaskStatus]) -> list[TaskStatus]:
+    """The tasks that failed, by their ends."""
+    found = (task for task in tasks if task.phase.failed and task.error)
+    return sorted(found, key=lambda task: str(task.completion_time or ""))
+
+
+def question(failure: Failure, run: WorkflowRun) -> Question | None:
+    """What should be looked at to explain the failure; None if nothing could tell more."""
+    if failure.of_pod:
+        return Question(pod=True)
+    task = _definition(failure, run)
+    if task is None or not task.server:
+        return None
+    late = failure.class_ == RunReason.TIMED_OUT
+    return Question(server=task.server) if late or failure.class_ in SERVER_CLASSES else None
+
+
+def explain(failure: Failure, run: WorkflowRun, scene: Scene | None = None) -> Diagnosis:
+    """The diagnosis, with what was found."""
+    found, unit, task = scene or Scene(), failure.unit, _definition(failure, run)
+    steps = failure.remedies
+    if unit and task and failure.class_ in set(ErrorClass):
+        steps += advice.of_task(advice.Facts(run, unit, task, ErrorClass(failure.class_), found))
+    elif unit and task and task.server:
+        steps += advice.of_server(advice.Facts(run, unit, task, ErrorClass.TIMEOUT, found))
     return Diagnosis(
-        class_=error.class_,
-        task=first.name,
-        summary=conditions.shorten(f'task "{first.name}" {how}: {error.message}'),
-        evidence=tuple(_evidence(task) for task in failed[:MAX_EVIDENCE]),
-        recommendations=tuple(text.format(server=server, task=first.name) for text in advice),
+        class_=failure.class_,
+        summary=conditions.shorten(failure.summary),
+        evidence=evidence.gather(run, failed(run.status.tasks), found),
+        recommendations=tuple(conditions.shorten(step, 1024) for step in steps),
+        **({"task": unit.name} if unit else {}),
     )
 
 
-def server_of(unit: str, template: ResolvedTemplate) -> str:
-    """The server that a unit of the run calls; empty if it calls none."""
+def task_of(unit: str, template: ResolvedTemplate) -> Task | None:
+    """The task that a unit of the run is, or is an item of; None if the workflow has none such."""
     nested = {workflow.name: workflow.spec for workflow in template.nested}
-    workflow, found = template.spec, ""
+    workflow, found = template.spec, None
     # Keys of items may hold anything but their own end: review[a/b]/lint is the task lint of an item of review.
     for name in re.sub(r"\[.*?\](?=/|$)", "", unit).split("/"):
-        task = next((task for task in workflow.every_task if task.name == name), None)
-        if task is None:
-            return ""
-        found = task.server or ""
-        if task.template:
-            workflow = nested.get(task.template.name, workflow)
+        found = next((task for task in workflow.every_task if task.name == name), None)
+        if found is None:
+            return None
+        if found.template:
+            workflow = nested.get(found.template.name, workflow)
     return found
 
 
-def _evidence(task: TaskStatus) -> Evidence:
-    assert task.error  # noqa: S101 - the caller looked
-    attempts = f" (attempt {task.attempts})" if task.attempts else ""
-    words = conditions.shorten(f"{task.phase}{attempts}: {task.error.class_}: {task.error.message}", 1024)
-    times = {"time": task.completion_time} if task.completion_time else {}
-    return Evidence(source=f"task {task.name}"[:320], message=words, **times)
+def _definition(failure: Failure, run: WorkflowRun) -> Task | None:
+    template = run.status.template
+    return task_of(failure.unit.name, template) if failure.unit and template else None
 
 
-def of_outputs(message: str) -> Diagnosis:
-    """The diagnosis of a run whose tasks succeeded, but whose outputs could not be worked out."""
-    return Diagnosis(
-        class_=ErrorClass.EXPRESSION,
-        summary=conditions.shorten(message),
-        recommendations=("Mend spec.outputs of the workflow: the results of all tasks stand in status.tasks.",),
-    )
-
-
-def of_time_out(message: str, tasks: Iterable[TaskStatus]) -> Diagnosis:
-    """The diagnosis of a run that took too long, naming the task that was under way or was cut off."""
-    begun = [task for task in tasks if task.start_time and task.phase != TaskPhase.SUCCEEDED]
-    cut_off = [task for task in begun if task.error and task.error.class_ == ErrorClass.TIMEOUT]
-    late = next(iter(cut_off or begun), None)
-    return Diagnosis(
-        class_=RunReason.TIMED_OUT,
-        summary=conditions.shorten(message),
-        recommendations=("Raise timeoutSeconds of the run or of its workflow, or do less in one run.",),
-        **({"task": late.name} if late else {}),
-    )
-
-
-def of_pod(trouble: PodTrouble | None, message: str, remedy: str = "") -> Diagnosis:
-    """The diagnosis of a run whose pod did not do its work; `remedy` counts where the trouble has none of its own."""
-    advice = {
-        "image": "Make the operator's image available to the nodes, or correct image.* in the chart's values.",
-        "oom": "Give the runner more memory: spec.pod.resources.limits.memory of the workflow.",
-        "evicted": "The node was short of resources: set spec.pod.resources.requests in the workflow.",
-        "removed": "Its node was drained, or more important pods needed the room: create the run again.",
-        "unschedulable": "Check spec.pod.resources, nodeSelector and tolerations of the workflow against the nodes.",
-    }
-    kind = trouble.kind if trouble else ""
-    known = advice.get(kind, remedy)
-    return Diagnosis(
-        class_=ErrorClass.RUNNER,
-        summary=conditions.shorten(f"{message}: {trouble.message}" if trouble else message),
-        recommendations=(known,) if known else _ADVICE[ErrorClass.RUNNER],
-    )
+def _limit(run: WorkflowRun) -> str:
+    template = run.status.template
+    resources = template.spec.pod.resources if template and template.spec.pod else None
+    limit = resources.limits.get("memory") if resources else None
+    return f", which is {limit} now" if limit else ""

@@ -44,6 +44,11 @@ def server_selector(server: MCPServer) -> dict[str, str]:
     return {SERVER_LABEL: server.metadata.name}
 
 
+def selector(server: MCPServer) -> str:
+    """The label selector of a server's pods, as text."""
+    return ",".join(f"{key}={value}" for key, value in server_selector(server).items())
+
+
 def server_url(server: MCPServer) -> str:
     """Where clients in the cluster reach a server."""
     return f"http://{server.metadata.name}.{server.metadata.namespace}.svc:{SERVICE_PORT}/mcp"

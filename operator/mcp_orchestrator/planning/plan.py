@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from mcp_orchestrator.planning.scene import Question
+
 Manifest = Mapping[str, Any]
 """A Kubernetes object as JSON."""
 
@@ -42,5 +44,7 @@ class Plan:
     """When to look again, even if nothing happens."""
     wants_slot: bool = False
     """A run that could start now, if the admission queue gives it a slot."""
+    question: Question | None = None
+    """What to look at first: with the answer, the plan is made again."""
     uses_slot: bool = False
     """The status puts on record that the run has the slot that it was given."""

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mcp_orchestrator.planning import masking
+
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 REFERENCE_REASONS = frozenset({"CreateContainerConfigError"})
 START_REASONS = frozenset({"CreateContainerError", "RunContainerError", "StartError", "CrashLoopBackOff"})
@@ -70,7 +72,7 @@ def _container_trouble(pod: str, container: Mapping[str, Any]) -> PodTrouble | N
 def _ended(terminated: Mapping[str, Any]) -> str:
     if not terminated:
         return ""
-    words = (terminated.get("message") or "").strip()
+    words = masking.masked((terminated.get("message") or "").strip())
     text = f"{terminated.get('reason', 'Error')}, exit code {terminated.get('exitCode')}"
     return f"{text}: {words}" if words else text
 

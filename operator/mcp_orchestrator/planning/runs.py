@@ -17,8 +17,10 @@ from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Verdict
 from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, RunReason, WorkflowRun
 from mcp_orchestrator.planning import attempts, endings, manifests, pods, resolution, runjob, runstatus
+from mcp_orchestrator.planning.endings import Last
 from mcp_orchestrator.planning.plan import Event, EventType, Plan
 from mcp_orchestrator.planning.resolution import Surroundings
+from mcp_orchestrator.planning.scene import Scene
 from mcp_orchestrator.settings import Settings
 
 UNWATCHED = frozenset({RunReason.CONFIG_MAP_NOT_FOUND, RunReason.RUN_NOT_FOUND, RunReason.RUN_NOT_FINISHED})
@@ -45,6 +47,8 @@ class ObservedRun:
     """Why the API server does not take the Job now, for example a quota."""
     pods: tuple[Mapping[str, Any], ...] = ()
     """Pods of the Job, looked at while no runner has reported."""
+    scene: Scene | None = None
+    """What stands around a run that failed, looked at when a plan asks for it."""
 
 
 def plan_run(observed: ObservedRun, settings: Settings, now: datetime) -> Plan:
@@ -163,30 +167,28 @@ def _job(run: WorkflowRun, settings: Settings, now: datetime) -> dict[str, Any]:
 
 
 def _after_admission(observed: ObservedRun, settings: Settings, now: datetime) -> Plan:
-    run = observed.run
+    run, last = observed.run, Last(observed.run, now, observed.pods, observed.scene)
     if run.status.runner and run.status.runner.outcome:
-        return endings.reported(run, now)
+        return endings.reported(last)
     if observed.foreign_job:
         message = f"a Job named {run.status.job_name} exists and is not this run's"
-        return endings.failed(
-            run, RunReason.NAME_CONFLICT, message, now, remedy="Delete that Job, then create the run again."
-        )
+        return endings.failed(last, RunReason.NAME_CONFLICT, message, "Delete that Job, then create the run again.")
     if observed.mistake:
         message = f"the API server refused the run's Job: {observed.mistake}"
         remedy = "Mend spec.pod of the workflow, then create a new run."
-        return endings.failed(run, RunReason.INVALID_SPEC, message, now, remedy=remedy)
+        return endings.failed(last, RunReason.INVALID_SPEC, message, remedy)
     if observed.obstacle:
         return _hindered(run, f"the run's Job can't be created: {observed.obstacle}", now)
     if observed.job is None:
         if attempts.current_runner(run):
             message = f"Job {run.status.job_name} was deleted while its runner was at work"
             remedy = "See which tasks had ended (status.tasks), then create a new run."
-            return endings.failed(run, RunReason.JOB_DELETED, message, now, remedy=remedy)
+            return endings.failed(last, RunReason.JOB_DELETED, message, remedy)
         return Plan(children=(_job(run, settings, now),), wake_at=now + START_WAKE)
     if endings.has_ended(observed.job):
         if why := attempts.why_again(run, observed.job, observed.pods, settings):
             return _again(run, why, settings, now)
-        return endings.abandoned(run, observed.job, observed.pods, settings, now)
+        return endings.abandoned(last, observed.job, settings)
     return _started(observed, now)
 
 

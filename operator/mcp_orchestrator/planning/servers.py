@@ -186,7 +186,7 @@ def _status(observed: ObservedServer, ready: Verdict, now: datetime) -> MCPServe
         "address": Address(url=manifests.server_url(server)),
         "replicas": _count(observed.deployment, "replicas"),
         "ready_replicas": _count(observed.deployment, "readyReplicas"),
-        "selector": ",".join(f"{key}={value}" for key, value in manifests.server_selector(server).items()),
+        "selector": manifests.selector(server),
     }
     if report and report.ok:
         tools = toollists.known_tools(report.tools)

@@ -16,9 +16,9 @@ from typing import Any
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import ResolvedServer, SkipReason, TaskError, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import Task
-from mcp_orchestrator.planning import expressions, retry
+from mcp_orchestrator.planning import expressions, retry, wording
 from mcp_orchestrator.planning.expressions import Scope
-from mcp_orchestrator.runner import values, wording
+from mcp_orchestrator.runner import values
 from mcp_orchestrator.runner.board import Board
 from mcp_orchestrator.runner.calls import Call, CallFailed, ToolCaller
 from mcp_orchestrator.runner.gate import Closing, Gate, Interrupted, Slots

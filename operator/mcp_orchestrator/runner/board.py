@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_orchestrator.api.workflowrun import SkipReason, TaskPhase
-from mcp_orchestrator.planning import scopes
-from mcp_orchestrator.runner import wording
+from mcp_orchestrator.planning import scopes, wording
 from mcp_orchestrator.runner.records import Reporter, UnitFailed, UnitRecord, UnitSkipped
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.stop import Stopped

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.runner import wording
+from mcp_orchestrator.planning import wording
 
 if TYPE_CHECKING:
     from mcp_orchestrator.runner.results import Answer

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, SkipReason, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import Mistake, WorkflowTemplateSpec
-from mcp_orchestrator.runner import wording
+from mcp_orchestrator.planning import wording
 from mcp_orchestrator.runner.records import Ending, Reporter, UnitRecord
 
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, SkipReason, TaskError, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import MAX_DEPTH, MAX_UNITS, Task, WorkflowTemplateSpec
-from mcp_orchestrator.planning import expressions, parameters
+from mcp_orchestrator.planning import expressions, parameters, wording
 from mcp_orchestrator.planning.expressions import Scope
-from mcp_orchestrator.runner import fanout, outputs, values, wording
+from mcp_orchestrator.runner import fanout, outputs, values
 from mcp_orchestrator.runner.attempts import Attempts
 from mcp_orchestrator.runner.board import Board
 from mcp_orchestrator.runner.gate import Gate, Interruption, Slots

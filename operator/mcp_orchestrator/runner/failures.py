@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from mcp_orchestrator import settings
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.runner import results, retryafter, wire, wording
+from mcp_orchestrator.planning import wording
+from mcp_orchestrator.runner import results, retryafter, wire
 from mcp_orchestrator.runner.calls import CallFailed
 
 MAYBE = "the tool may have done its work"

@@ -10,9 +10,8 @@ from typing import Any
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import SkipReason, TaskError, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import MAX_UNITS, ForEach, Task
-from mcp_orchestrator.planning import expressions, plain
+from mcp_orchestrator.planning import expressions, plain, wording
 from mcp_orchestrator.planning.expressions import Scope
-from mcp_orchestrator.runner import wording
 from mcp_orchestrator.runner.board import Board
 from mcp_orchestrator.runner.gate import Gate
 from mcp_orchestrator.runner.records import UnitFailed, UnitRecord, UnitSkipped

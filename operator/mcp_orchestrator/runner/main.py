@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcp_orchestrator import settings
-from mcp_orchestrator.runner import wording
+from mcp_orchestrator.planning import wording
 from mcp_orchestrator.runner.stop import Stop, Stopped
 
 if TYPE_CHECKING:

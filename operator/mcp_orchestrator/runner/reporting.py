@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 
 from mcp_orchestrator.api.workflowrun import Outcome, RunnerStatus, RunReason, TaskPhase
-from mcp_orchestrator.runner import values, wording
+from mcp_orchestrator.planning import wording
+from mcp_orchestrator.runner import values
 from mcp_orchestrator.runner.calls import CallFailed
 from mcp_orchestrator.runner.packs import Packs
 from mcp_orchestrator.runner.records import Ending, UnitRecord, task_of

@@ -19,7 +19,7 @@ from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, x_m
 from pydantic import ValidationError
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.runner import wording
+from mcp_orchestrator.planning import wording
 from mcp_orchestrator.runner.calls import CallFailed
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from mcp_orchestrator.runner import wording
+from mcp_orchestrator.planning import wording
 
 INLINE_BYTES = 32 * 1024
 """The largest result or output, as JSON, that stands in the status."""

@@ -13,7 +13,7 @@ from tests.integration.runner import faulty_http
 from tests.integration.runner.calling import a_call
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.runner import wording
+from mcp_orchestrator.planning import wording
 from mcp_orchestrator.runner.calls import CallFailed
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.tools import McpCaller

@@ -154,42 +154,47 @@ def test_what_the_runner_owns_is_left_to_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pod", "summary", "advice"),
+    ("pod", "summary", "class_", "advice"),
     [
         pytest.param(
             a_pod(state={"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
             "container runner of pod p ran out of memory (OOMKilled)",
+            "OutOfMemory",
             "spec.pod.resources.limits.memory",
             id="out of memory",
         ),
         pytest.param(
             a_pod(state={"waiting": {"reason": "ErrImagePull", "message": "not found"}}),
             "image ours:1 of pod p can't be pulled: not found",
+            "ImagePull",
             "image.* in the chart's values",
             id="no image",
         ),
         pytest.param(
             {"metadata": {"name": "p"}, "status": {"reason": "Evicted", "message": "low on memory"}},
             "pod p was evicted: low on memory",
+            "Evicted",
             "spec.pod.resources.requests",
             id="evicted",
         ),
         pytest.param(
             a_pod(state={"terminated": {"exitCode": 1, "reason": "Error", "message": "Traceback"}}),
             "container runner of pod p ended: Error, exit code 1: Traceback",
-            "kubectl logs job/",
+            "Runner",
+            "logs job/",
             id="a crash",
         ),
         pytest.param(
             a_pod(state={"terminated": {"exitCode": 1, "reason": "Error", "message": "x" * 9000}}),
             "container runner of pod p ended: Error, exit code 1: xxx",
-            "kubectl logs job/",
+            "Runner",
+            "logs job/",
             id="a crash of many words",
         ),
     ],
 )
 def test_a_job_that_failed_without_a_report_is_explained_by_its_pod(
-    pod: dict[str, Any], summary: str, advice: str
+    pod: dict[str, Any], summary: str, class_: str, advice: str
 ) -> None:
     made = plan(admitted(), job=a_job(message="Job has reached the specified backoff limit"), pods=(pod,))
     status = status_of(made)
@@ -198,7 +203,7 @@ def test_a_job_that_failed_without_a_report_is_explained_by_its_pod(
     assert status["message"].startswith(
         "the run's pod ended without a report (Job has reached the specified backoff limit): " + summary
     )
-    assert status["diagnosis"]["class"] == "Runner"
+    assert status["diagnosis"]["class"] == class_
     assert status["diagnosis"]["summary"] == status["message"]
     assert advice in status["diagnosis"]["recommendations"][0]
     assert status["progress"] == "0/2"

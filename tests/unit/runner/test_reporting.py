@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskError, TaskPhase, WorkflowRunStatus
-from mcp_orchestrator.runner import recorded, values, wording
+from mcp_orchestrator.planning import wording
+from mcp_orchestrator.runner import recorded, values
 from mcp_orchestrator.runner.calls import CallFailed
 from mcp_orchestrator.runner.packs import Owner, Packs
 from mcp_orchestrator.runner.records import Ending, UnitRecord

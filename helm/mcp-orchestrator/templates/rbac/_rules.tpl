@@ -29,7 +29,7 @@
   verbs: [get]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create]
+  verbs: [create, list]
 {{- if eq .Values.rbac.scope "cluster" }}
 # The account of the runners in each namespace with runs, and its binding. Both are made by server-side apply, for which
 # the API server knows the name: so the right is for that name alone. It may bind that one role, which gives more than the

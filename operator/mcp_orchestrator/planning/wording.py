@@ -1,4 +1,4 @@
-"""Texts of servers and errors, made fit for status fields and logs. Called by everything here that shows a text."""
+"""Texts of servers and errors, made fit for status fields and logs. Called by whatever shows words of others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line of the image: `mcp-orchestrator operator | gateway | runner`."""
+"""The command line: `mcp-orchestrator COMMAND` for people, `operator | gateway | runner` for the image's containers."""
 
 from __future__ import annotations
 
@@ -7,30 +7,36 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
+from mcp_orchestrator.client import main as client
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Start the program that was asked for; returns its exit code."""
+    """Start what was asked for; returns its exit code."""
     parser = argparse.ArgumentParser(
         prog="mcp-orchestrator", description="MCP servers and workflows of MCP tool calls on Kubernetes."
     )
     parser.add_argument("--version", action="version", version=metadata.version("mcp-orchestrator"))
-    programs = parser.add_subparsers(dest="program", required=True, metavar="PROGRAM")
+    programs = parser.add_subparsers(dest="program", required=True, metavar="COMMAND")
+    client.add_to(programs)
     programs.add_parser("operator", help="watch the three kinds and make them so (in the operator's Deployment)")
     programs.add_parser("gateway", help="serve one MCP server over Streamable HTTP (in a server's pod)")
     programs.add_parser("runner", help="execute one WorkflowRun (in a run's Job)")
-    program = parser.parse_args(argv).program
+    options = parser.parse_args(argv)
     # Each program pays for its own imports only: a runner must start fast.
-    if program == "operator":
-        from mcp_orchestrator.controllers import operator
+    match options.program:
+        case "operator":
+            from mcp_orchestrator.controllers import operator
 
-        return operator.run()
-    if program == "gateway":
-        from mcp_orchestrator.gateway import main as gateway
+            return operator.run()
+        case "gateway":
+            from mcp_orchestrator.gateway import main as gateway
 
-        return gateway.run()
-    from mcp_orchestrator.runner import main as runner
+            return gateway.run()
+        case "runner":
+            from mcp_orchestrator.runner import main as runner
 
-    return runner.run()
+            return runner.run()
+    return client.run(options)
 
 
 if __name__ == "__main__":

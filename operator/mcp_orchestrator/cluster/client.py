@@ -19,6 +19,7 @@ Object = dict[str, Any]
 T = TypeVar("T")
 
 PAGE_SIZE = 500
+LOG_BYTES = 64 * 1024
 LIST_RESTARTS = 3
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 
@@ -81,6 +82,12 @@ class Client:
     async def get(self, resource: resources.Resource, name: str, namespace: str = "") -> Object:
         """One object. Raises NotFound."""
         return _decoded(await self._transport.call(transport.Request("GET", resource.path(namespace, name), {})))
+
+    async def log(self, pod: str, namespace: str, *, container: str, lines: int) -> str:
+        """The last lines that a container of a pod wrote. Raises NotFound, and Invalid for one that never ran."""
+        params = {"container": container, "tailLines": str(lines), "limitBytes": str(LOG_BYTES)}
+        path = resources.PODS.path(namespace, pod, "log")
+        return (await self._transport.call(transport.Request("GET", path, params))).decode(errors="replace")
 
     async def list_pages(
         self,

@@ -53,14 +53,21 @@ def load(environ: Mapping[str, str] | None = None) -> Connection:
     Raises ConfigError with the remedy.
     """
     source = os.environ if environ is None else environ
-    if named := source.get("KUBECONFIG"):
-        return from_kubeconfig(tuple(Path(path) for path in named.split(os.pathsep) if path))
+    paths = kubeconfigs(source)
+    if source.get("KUBECONFIG"):
+        return from_kubeconfig(paths)
     if source.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").exists():
         return in_cluster(source)
-    default = Path(source.get("HOME", "~")).expanduser() / ".kube" / "config"
-    if default.exists():
-        return from_kubeconfig((default,))
+    if paths[0].exists():
+        return from_kubeconfig(paths)
     raise ConfigError("no cluster: set KUBECONFIG to a kubeconfig file, or run in a pod with a service account token")
+
+
+def kubeconfigs(environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """The kubeconfig files that kubectl would read: those of KUBECONFIG, else ~/.kube/config."""
+    source = os.environ if environ is None else environ
+    named = tuple(Path(path) for path in source.get("KUBECONFIG", "").split(os.pathsep) if path)
+    return named or (Path(source.get("HOME", "~")).expanduser() / ".kube" / "config",)
 
 
 def in_cluster(environ: Mapping[str, str], root: Path = SERVICE_ACCOUNT) -> Connection:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.client import Client, Object
@@ -34,3 +35,10 @@ async def warnings(client: Client, namespace: str, wanted: Callable[[Object], bo
         if seen >= MAX_EVENTS:
             break
     return tuple(kept)
+
+
+async def log(client: Client, pod: Mapping[str, Any], container: str, lines: int) -> list[str]:
+    """The last lines that a container of the pod wrote. Raises the client's errors."""
+    metadata = pod["metadata"]
+    text = await client.log(metadata["name"], metadata["namespace"], container=container, lines=lines)
+    return text.splitlines()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,9 +16,9 @@ from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.probe import Probe, Unreachable
 from mcp_orchestrator.controllers.store import Key, Store
-from mcp_orchestrator.planning import manifests
+from mcp_orchestrator.planning import manifests, pods
 from mcp_orchestrator.planning.runs import ObservedRun
-from mcp_orchestrator.planning.scene import Question, Scene, ServerScene, is_about
+from mcp_orchestrator.planning.scene import Object, Question, Scene, ServerScene, is_about
 
 PATIENCE_SECONDS = 3.0
 """How long each part may take: an API server or a gateway that does not answer must not hold up the run's end."""
@@ -55,10 +55,17 @@ class Scenes:
         async with _part(f"pods of MCPServer {name}", gaps):
             selector = manifests.selector(server)
             found = replace(found, pods=await scenes.pods(self._client, run.metadata.namespace, selector))
-        report: GatewayReport | None = None
-        async with _part(f"the gateway of MCPServer {name}", gaps):
-            report = await self._probe.of_service(server)
-        return replace(found, report=report)
+        return replace(found, report=await self._report(server, found.pods, gaps))
+
+    async def _report(self, server: MCPServer, found: Iterable[Object], gaps: list[str]) -> GatewayReport | None:
+        """What a gateway says: a ready one, else any that answers; nobody misses what a server without pods says."""
+        if server.status.ready_replicas:
+            async with _part(f"the gateway of MCPServer {server.metadata.name}", gaps):
+                return await self._probe.of_service(server)
+        for pod in pods.newest_first(found):
+            async with _part(f"the gateway of pod {pod['metadata']['name']}", []):
+                return await self._probe.of_pod(pod)
+        return None
 
 
 @asynccontextmanager

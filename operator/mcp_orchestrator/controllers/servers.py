@@ -14,7 +14,7 @@ from mcp_orchestrator.controllers.children import Children, DyingObject, Foreign
 from mcp_orchestrator.controllers.probe import Probe, Unreachable
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.controllers.writing import Writer
-from mcp_orchestrator.planning import manifests, servers
+from mcp_orchestrator.planning import manifests, pods, servers
 from mcp_orchestrator.planning.plan import Plan
 from mcp_orchestrator.planning.servers import ObservedServer
 from mcp_orchestrator.planning.unreadable import plan_unreadable
@@ -87,7 +87,7 @@ class Servers:
         observed = replace(observed, pods=alive)
         if observed.unreachable or observed.report:
             return observed
-        for pod in sorted(alive, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True):
+        for pod in pods.newest_first(alive):
             try:
                 return replace(observed, report=await self._probe.of_pod(pod))
             except Unreachable:

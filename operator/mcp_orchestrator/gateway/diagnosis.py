@@ -89,15 +89,18 @@ def _http(configuration: config.GatewayConfig, exchange: egress.Exchange) -> Fai
     status = exchange.status
     if status in (401, 403):
         names = ", ".join(header.name for header in (configuration.remote.headers if configuration.remote else ()))
-        remedy = (
-            f"check the Secret behind header {names} (spec.remote.headers)"
-            if names
-            else "it wants credentials: add them to spec.remote.headers"
-        )
+        remedy = f"check the Secret behind header {names} (spec.remote.headers)"
+        if not names:
+            place = "spec.remote.headers" if configuration.remote else "spec.env, from a Secret"
+            remedy = f"it wants credentials: add them to {place}"
         return Failure(FailureClass.UNAUTHORIZED, f"{host} refused access with HTTP {status}: {remedy}")
     if 300 <= status < 400:
         return Failure(FailureClass.PROTOCOL, f"{host} redirects elsewhere, which is not followed: check {field}")
     path = field.replace("port", "path")
+    if status in (429, 503):
+        return Failure(FailureClass.PROTOCOL, f"{host} answered HTTP {status}")
+    if status >= 500:
+        return Failure(FailureClass.PROTOCOL, f"{host} answered HTTP {status}: see the server's own log")
     if status >= 400:
         return Failure(FailureClass.PROTOCOL, f"{host} answered HTTP {status}: check {path} and the server's own log")
     if status and exchange.content_type not in (*_ANSWER_TYPES, ""):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 
 from mcp_orchestrator.api import conditions
+from mcp_orchestrator.api.conditions import Condition
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.mcpserver import MCPServer, ServerCondition, ServerReason
 from mcp_orchestrator.api.pods import KeySelector
 from mcp_orchestrator.api.workflowrun import ResolvedServer, TaskPhase, TaskStatus, WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import Task
-from mcp_orchestrator.planning import evidence
+from mcp_orchestrator.planning import evidence, pods
 from mcp_orchestrator.planning.scene import Scene, ServerScene
 
-STARTS = timedelta(minutes=1)
-"""A server that died so shortly before the run may have failed it as well."""
+KILLED = "signal 9"
 _LASTING = frozenset(ServerReason) - {ServerReason.READY, ServerReason.STARTING, ServerReason.NOT_VERIFIED}
 
 
@@ -100,14 +99,18 @@ def _server_first(facts: Facts) -> Iterator[str]:
     if facts.scene.server and found.server is None:
         yield f"MCPServer {facts.server} does not exist any more: apply it again."
         return
-    if _ran_out_of_memory(facts):
-        limit = _memory_limit(found.server)
-        now = f"is {limit} now" if limit else "has no value now, so the node itself was short of memory"
-        yield f"MCPServer {facts.server} ran out of memory: raise spec.resources.limits.memory, which {now}."
+    deaths = evidence.deaths(found, facts.run)
+    if any(how.startswith(pods.OUT_OF_MEMORY) for how in deaths):
+        yield f"MCPServer {facts.server} ran out of memory: {_more_memory(found.server)}"
         return
     ready = conditions.find(found.server.status.conditions, ServerCondition.READY) if found.server else None
-    if ready is None or ready.status == conditions.ConditionStatus.TRUE or ready.reason not in _LASTING:
-        return
+    if ready and ready.status != conditions.ConditionStatus.TRUE and ready.reason in _LASTING:
+        yield from _mend_server(facts, ready)
+    elif any(KILLED in how for how in deaths):
+        yield f"The process of MCPServer {facts.server} was killed, likely for want of memory: {_more_memory(found.server)}"
+
+
+def _mend_server(facts: Facts, ready: Condition) -> Iterator[str]:
     if ready.reason == ServerReason.UNAUTHORIZED:
         yield from _auth(facts)
     elif ready.reason == ServerReason.SCALED_TO_ZERO:
@@ -117,20 +120,11 @@ def _server_first(facts: Facts) -> Iterator[str]:
     yield f"See that it is Ready: {facts.kubectl(f'get mcpserver {facts.server}')}"
 
 
-def _ran_out_of_memory(facts: Facts) -> bool:
-    """Whether a container or the process of the server did, not long before the run or during it."""
-    since = facts.run.status.admitted_at
-    ends = [evidence.ended(container) for pod in facts.found.pods for container in evidence.containers(pod)]
-    killed = [time for time, how in ends if how.startswith("OOMKilled")]
-    last = facts.found.report.last_exit if facts.found.report else None
-    if last and "signal 9" in last.message:
-        killed.append(last.at)
-    return any(since is None or time is None or time >= since - STARTS for time in killed)
-
-
-def _memory_limit(server: MCPServer | None) -> str:
+def _more_memory(server: MCPServer | None) -> str:
     resources = server.spec.resources if server else None
-    return str(resources.limits.get("memory", "")) if resources else ""
+    limit = resources.limits.get("memory") if resources else None
+    now = f"is {limit} now" if limit else "has no value now, so the node itself was short of memory"
+    return f"raise spec.resources.limits.memory, which {now}."
 
 
 # --- by the class of the error ----------------------------------------------------------------------------------------
@@ -144,16 +138,15 @@ def _logs(facts: Facts) -> str:
 def _connect(facts: Facts) -> Iterator[str]:
     yield f"Check the server: {facts.kubectl(f'describe mcpservers.mcp-orchestrator.io {facts.server}')}"
     yield f"Check that no NetworkPolicy keeps the run's pod from Service {facts.server} on port 8080."
-    yield from _patience(facts)
+    yield from _patience(facts, "If the server was only away for a while (a restart, say), be more patient")
 
 
-def _patience(facts: Facts) -> Iterator[str]:
+def _patience(facts: Facts, when: str) -> Iterator[str]:
     retry = facts.task.retry
     attempts = (retry.attempts if retry else None) or (facts.resolved.retry.attempts if facts.resolved else None)
     if attempts:
         yield (
-            f"If the server was only away for a while (a restart, say), be more patient: retry.attempts of task "
-            f"{facts.task.name} is {attempts} now; raise it, or retry.backoffSeconds."
+            f"{when}: retry.attempts of task {facts.task.name} is {attempts} now; raise it, or retry.backoffSeconds."
         )
 
 
@@ -167,11 +160,11 @@ def _busy(facts: Facts) -> Iterator[str]:
         + (f" ({field} is {value} now)" if value else "")
         + ", or run later."
     )
-    yield from _patience(facts)
+    yield from _patience(facts, "Or give it more time between attempts")
 
 
 def _auth(facts: Facts) -> Iterator[str]:
-    refs = _secret_refs(facts.found.server)
+    refs = secret_refs(facts.found.server)
     if facts.found.server and not refs:
         field = "spec.remote.headers" if facts.found.server.spec.remote else "spec.env"
         yield f"MCPServer {facts.server} sends no key: add it to {field}, with a secretKeyRef."
@@ -188,7 +181,8 @@ def _restart(facts: Facts) -> str:
     return facts.kubectl(f"rollout restart deployment/{facts.server}")
 
 
-def _secret_refs(server: MCPServer | None) -> list[KeySelector]:
+def secret_refs(server: MCPServer | None) -> list[KeySelector]:
+    """The keys of Secrets that the server is given."""
     if server is None:
         return []
     if server.spec.remote:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.errorclass import ErrorClass
@@ -26,6 +27,10 @@ SERVER_CLASSES = frozenset(
     }
 )
 """Classes whose cause may be the server: it is looked at."""
+_BREAKS = frozenset({ErrorClass.CONNECT, ErrorClass.TRANSPORT, ErrorClass.SERVER_DOWN})
+"""Classes that the death of a server's container may be behind."""
+NEWS_TAKE = timedelta(seconds=2)
+"""How long it may take until a container's end stands in its pod's status."""
 _POD_CLASSES = {
     "image": "ImagePull",
     "reference": "MissingReference",
@@ -109,6 +114,16 @@ def question(failure: Failure, run: WorkflowRun) -> Question | None:
         return None
     late = failure.class_ == RunReason.TIMED_OUT
     return Question(server=task.server) if late or failure.class_ in SERVER_CLASSES else None
+
+
+def look_again(failure: Failure, run: WorkflowRun, scene: Scene, now: datetime) -> datetime | None:
+    """When to look again for the cause, if it may not be known yet: a node takes a moment to tell what ended a pod."""
+    ended = failure.unit.completion_time if failure.unit else None
+    if failure.class_ not in _BREAKS or ended is None or not ended <= now < ended + NEWS_TAKE:
+        return None
+    if scene.server is None or scene.server.server is None or evidence.deaths(scene.server, run):
+        return None
+    return ended + NEWS_TAKE
 
 
 def explain(failure: Failure, run: WorkflowRun, scene: Scene | None = None) -> Diagnosis:

@@ -95,6 +95,8 @@ def _finish(last: Last, reason: RunReason, message: str, failure: Failure | None
     """End the run, well unless there is a failure; before that, ask for what may explain the failure."""
     run, now = last.run, last.now
     question = diagnosis.question(failure, run) if failure and last.scene is None else None
+    if failure and last.scene and (again := diagnosis.look_again(failure, run, last.scene, now)):
+        return Plan(wake_at=again)
     message = conditions.shorten(message)
     verdicts: dict[str, Verdict] = {
         RunCondition.SUCCEEDED: conditions.false(reason, message) if failure else conditions.true(reason, message),

@@ -1,12 +1,13 @@
 """What was seen when a run failed, as it stands in status.diagnosis.evidence. Called by `diagnosis`.
 
-Words of others are made fit to be shown, secrets are taken out by their looks, and all of it stays within a budget.
+All of it stays within a budget. Runners and gateways took the secrets that they know out of their words; from what
+comes from elsewhere they are taken out by their looks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_orchestrator.api import conditions
@@ -20,6 +21,10 @@ MAX_TASKS = 8
 MAX_WARNINGS = 6
 MAX_BYTES = 12 * 1024
 """All evidence of a run, so that there is room for its results."""
+BEFORE = timedelta(minutes=5)
+"""Events that are older than this when the run begins are not told of."""
+SHORTLY = timedelta(minutes=1)
+"""A server that died so shortly before the run may have failed it as well."""
 MESSAGE_BYTES = 1024
 LOG_BYTES = 2000
 
@@ -30,7 +35,7 @@ def gather(run: WorkflowRun, failed: Iterable[TaskStatus], scene: Scene) -> tupl
         *(_of_task(task) for task in [*failed][:MAX_TASKS]),
         *(_of_server(scene.server, run) if scene.server else ()),
         *_of_own_pods(scene),
-        *_of_warnings(scene.warnings),
+        *_of_warnings(scene.warnings, run),
         *(_piece("diagnosis", f"not looked at: {gap}") for gap in scene.gaps),
     ]
     kept, left = [], MAX_BYTES
@@ -50,6 +55,15 @@ def ended(container: Mapping[str, Any]) -> tuple[datetime | None, str]:
     words = f"{state.get('reason', 'Error')}, exit code {state.get('exitCode')}"
     last = wording.one_line(masking.masked(str(state.get("message") or "").strip()[-LOG_BYTES:]), MESSAGE_BYTES // 2)
     return _time(state.get("finishedAt")), f"{words}; it wrote last: {last}" if last else words
+
+
+def deaths(found: ServerScene, run: WorkflowRun) -> list[str]:
+    """How containers and processes of the server came to their ends, not long before the run or during it."""
+    ends = [ended(container) for pod in found.pods for container in containers(pod)]
+    if found.report and found.report.last_exit:
+        ends.append((found.report.last_exit.at, found.report.last_exit.message))
+    since = run.status.admitted_at - SHORTLY if run.status.admitted_at else None
+    return [how for time, how in ends if how and not (since and time and time < since)]
 
 
 def containers(pod: Object) -> Iterator[Mapping[str, Any]]:
@@ -83,7 +97,7 @@ def _of_server(found: ServerScene, run: WorkflowRun) -> Iterator[Evidence]:
         yield from _of_server_pod(pod)
     report = found.report
     if report and report.last_exit:
-        yield _piece(source, f"its process last ended like this: {report.last_exit.message}", report.last_exit.at)
+        yield _piece(source, report.last_exit.message, report.last_exit.at)
     if report and report.error and not (ready and report.error.message in ready.message):
         yield _piece(source, f"its gateway says: {report.error.class_}: {report.error.message}", report.checked_at)
     log = found.log or (report.last_lines if report else "")
@@ -124,15 +138,18 @@ def _of_own_pods(scene: Scene) -> Iterator[Evidence]:
             yield _piece(f"Job {name}", words, _time(condition.get("lastTransitionTime")))
 
 
-def _of_warnings(warnings: Iterable[Object]) -> list[Evidence]:
-    """The newest Events, each said once."""
+def _of_warnings(warnings: Iterable[Object], run: WorkflowRun) -> list[Evidence]:
+    """The newest Events, of each kind about each object one; what happened long before the run says nothing of it."""
+    since = run.status.admitted_at - BEFORE if run.status.admitted_at else None
     told: dict[tuple[str, str], Evidence] = {}
     for event in sorted(warnings, key=lambda event: str(_event_time(event) or ""), reverse=True):
-        regarding = event.get("regarding", {})
+        time, regarding, reason = _event_time(event), event.get("regarding", {}), event.get("reason", "")
+        if since and time and time < since:
+            continue
         source = f"event of {regarding.get('kind', '')} {regarding.get('name', '')}"
         times = (event.get("series") or {}).get("count") or event.get("deprecatedCount") or 1
-        words = f"{event.get('reason', '')}{f' ×{times}' if times > 1 else ''}: {event.get('note', '')}"
-        told.setdefault((source, event.get("note", "")), _piece(source, words, _event_time(event)))
+        words = f"{reason}{f' ×{times}' if times > 1 else ''}: {masking.masked(event.get('note', ''))}"
+        told.setdefault((source, reason), _piece(source, words, time))
     return [*told.values()][:MAX_WARNINGS]
 
 
@@ -150,7 +167,7 @@ def _last_lines(log: str) -> str:
 
 def _piece(source: str, message: str, time: datetime | None = None, *, limit: int = MESSAGE_BYTES) -> Evidence:
     times = {"time": time} if time else {}
-    return Evidence(source=source[:320], message=wording.fit(masking.masked(message), limit), **times)
+    return Evidence(source=source[:320], message=wording.fit(message, limit), **times)
 
 
 def _time(value: Any) -> datetime | None:

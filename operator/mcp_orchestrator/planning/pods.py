@@ -10,6 +10,7 @@ from mcp_orchestrator.planning import masking
 
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 REFERENCE_REASONS = frozenset({"CreateContainerConfigError"})
+OUT_OF_MEMORY = "OOMKilled"
 START_REASONS = frozenset({"CreateContainerError", "RunContainerError", "StartError", "CrashLoopBackOff"})
 
 
@@ -45,8 +46,12 @@ def trouble(pod: Mapping[str, Any], answering: str = "") -> PodTrouble | None:
 
 def first_trouble(pods: Iterable[Mapping[str, Any]], answering: str = "") -> PodTrouble | None:
     """The first trouble among `pods`, the newest pod first. See `trouble`."""
-    newest = sorted(pods, key=lambda pod: str(pod.get("metadata", {}).get("creationTimestamp", "")), reverse=True)
-    return next((found for pod in newest if (found := trouble(pod, answering))), None)
+    return next((found for pod in newest_first(pods) if (found := trouble(pod, answering))), None)
+
+
+def newest_first(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The pods by their age."""
+    return sorted(pods, key=lambda pod: str(pod.get("metadata", {}).get("creationTimestamp", "")), reverse=True)
 
 
 def _container_trouble(pod: str, container: Mapping[str, Any]) -> PodTrouble | None:
@@ -60,8 +65,8 @@ def _container_trouble(pod: str, container: Mapping[str, Any]) -> PodTrouble | N
     if reason in REFERENCE_REASONS:
         return PodTrouble("reference", f"container {name} of pod {pod} can't be configured: {words}")
     ended = state.get("terminated") or container.get("lastState", {}).get("terminated") or {}
-    if ended.get("reason") == "OOMKilled":
-        return PodTrouble("oom", f"container {name} of pod {pod} ran out of memory (OOMKilled)")
+    if ended.get("reason") == OUT_OF_MEMORY:
+        return PodTrouble("oom", f"container {name} of pod {pod} ran out of memory ({OUT_OF_MEMORY})")
     if reason in START_REASONS:
         return PodTrouble("start", f"container {name} of pod {pod} does not start: {_ended(ended) or words}")
     if ended and ended.get("exitCode") != 0:

@@ -60,11 +60,12 @@ def explain(error: BaseException, seen: wire.Wire, server: str) -> CallFailed:
 
 def timed_out(seen: wire.Wire, server: str, seconds: float) -> CallFailed:
     """The failure of a call whose time was over."""
+    shown = f"{round(seconds, 1):g}"  # what a deadline left of a second is nobody's number
     if seen.call_sent:
-        return CallFailed(ErrorClass.TIMEOUT, f'no answer of server "{server}" within {seconds:g} s: {MAYBE}')
+        return CallFailed(ErrorClass.TIMEOUT, f'no answer of server "{server}" within {shown} s: {MAYBE}')
     asked = seen.last.method if seen.last else ""
     what = asked if asked == "tools/list" else "the greeting"
-    message = f'server "{server}" did not even answer {what} within {seconds:g} s: the call was not made'
+    message = f'server "{server}" did not even answer {what} within {shown} s: the call was not made'
     return CallFailed(ErrorClass.TIMEOUT, message, never_sent=True)
 
 

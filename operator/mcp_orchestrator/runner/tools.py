@@ -171,7 +171,7 @@ class McpCaller:
             self._tools.check(attempt.call.server, attempt.call.tool, answer)
             return found
         if isinstance(answer, mcp_types.InputRequiredResult):
-            raise failures.needs_person(", ".join(answer.input_requests or ()))
+            raise failures.needs_person(_asked(answer))
         raise CallFailed(ErrorClass.PROTOCOL, "the tool answered with something that is no result")
 
 
@@ -186,6 +186,12 @@ async def _parting(attempt: _Attempt) -> AsyncIterator[None]:
                 async with asyncio.timeout(LEAVE_SECONDS):
                     await attempt.wire.withdrawn.wait()
         raise
+
+
+def _asked(answer: mcp_types.InputRequiredResult) -> str:
+    """What a person is asked, in the tool's words where it has any."""
+    requests = (answer.input_requests or {}).items()
+    return "; ".join(str(getattr(request.params, "message", None) or name) for name, request in requests)
 
 
 def _has_changed(error: BaseException, seen: wire.Wire) -> bool:

@@ -63,7 +63,7 @@ async def test_a_failed_task_becomes_a_diagnosis(running: World) -> None:
     ended = await running.until_phase("run", "Failed")
     assert ended["status"]["diagnosis"]["class"] == "Auth"
     assert ended["status"]["diagnosis"]["task"] == "now"
-    assert "Secret" in ended["status"]["diagnosis"]["recommendations"][0]
+    assert "MCPServer time sends no key" in ended["status"]["diagnosis"]["recommendations"][0]
     assert condition(ended, "Stalled")["status"] == "True"
     assert condition(ended, "Succeeded")["reason"] == "TaskFailed"
 

@@ -325,8 +325,14 @@ def died(message: str, seconds: int = 1) -> GatewayReport:
         pytest.param(
             ErrorClass.TRANSPORT,
             ServerScene("filesystem", a_server("filesystem"), report=died("signal 9 (out of memory?)")),
-            "ran out of memory: raise spec.resources.limits.memory, which has no value now",
+            "was killed, likely for want of memory: raise spec.resources.limits.memory, which has no value now",
             id="a program that was killed",
+        ),
+        pytest.param(
+            ErrorClass.TRANSPORT,
+            ServerScene("filesystem", a_broken_server("ProcessExited", "exit code 5"), report=died("signal 9")),
+            "Mend MCPServer filesystem first (ProcessExited): exit code 5",
+            id="a program that was killed and now has another trouble",
         ),
         pytest.param(
             ErrorClass.TRANSPORT,
@@ -355,3 +361,29 @@ def test_a_time_out_tells_of_a_server_that_is_broken() -> None:
 
     assert "Raise timeoutSeconds" in found.recommendations[0]
     assert "Mend MCPServer filesystem first (ProcessExited): exit code 3" in found.recommendations[1]
+
+
+@pytest.mark.parametrize(
+    ("class_", "seconds", "found", "again"),
+    [
+        pytest.param(ErrorClass.TRANSPORT, 0.5, ServerScene("filesystem", a_server()), True, id="just now"),
+        pytest.param(ErrorClass.TRANSPORT, 2.5, ServerScene("filesystem", a_server()), False, id="a while ago"),
+        pytest.param(ErrorClass.TRANSPORT, -60, ServerScene("filesystem", a_server()), False, id="by another clock"),
+        pytest.param(ErrorClass.TRANSPORT, 0.5, ServerScene("filesystem", a_server(), (killed(1),)), False, id="known"),
+        pytest.param(
+            ErrorClass.TRANSPORT, 0.5, ServerScene("filesystem", a_server(), report=died("x")), False, id="known of old"
+        ),
+        pytest.param(ErrorClass.TRANSPORT, 0.5, ServerScene("filesystem"), False, id="no server"),
+        pytest.param(ErrorClass.TOOL, 0.5, ServerScene("filesystem", a_server()), False, id="the tool's own failure"),
+    ],
+)
+def test_the_news_of_a_death_is_waited_for_a_moment(
+    class_: ErrorClass, seconds: float, found: ServerScene, again: bool
+) -> None:
+    task = a_failure("write", class_)
+    failure = diagnosis.of_task([task])
+    assert failure
+    now = NOW + timedelta(seconds=seconds)
+    wanted = NOW + diagnosis.NEWS_TAKE if again else None
+
+    assert diagnosis.look_again(failure, a_failed_run(task), Scene(server=found), now) == wanted

@@ -126,11 +126,12 @@ ENDED = {"reason": "Error", "exitCode": 3, "finishedAt": THEN, "message": "no fi
                 warnings=(
                     an_event(series={"count": 7, "lastObservedTime": THEN}),
                     an_event(series={"count": 3, "lastObservedTime": "2020-01-01T00:00:00Z"}),
-                    an_event(note="another", deprecatedCount=1),
+                    an_event(name="time-2", note="token=abc", deprecatedCount=1),
+                    an_event(kind="Job", eventTime="2020-01-01T00:00:00Z"),
                 )
             ),
-            [("event of Pod time-1", "BackOff ×7: Back-off"), ("event of Pod time-1", "BackOff: another")],
-            id="events, each once, the newest first",
+            [("event of Pod time-1", "BackOff ×7: Back-off"), ("event of Pod time-2", "BackOff: token=[redacted]")],
+            id="events, each once, the newest first, and none from long ago",
         ),
         pytest.param(
             Scene(gaps=("events: forbidden",)),
@@ -147,15 +148,15 @@ def test_the_end_of_a_process_and_its_last_lines_are_told_once() -> None:
     report = GatewayReport.model_validate(
         {
             "ok": False,
-            "lastExit": {"at": THEN, "message": "exit code 3; it wrote last: no file | token=abc"},
-            "lastLines": "no file\ntoken=abc",
+            "lastExit": {"at": THEN, "message": "exit code 3; it wrote last: no file | no luck"},
+            "lastLines": "no file\nno luck",
             "error": {"class": "Connect", "message": "refused"},
         }
     )
     found = seen(Scene(server=ServerScene("time", a_server(), report=report)))[1:]
 
     assert found == [
-        ("MCPServer time", "its process last ended like this: exit code 3; it wrote last: no file | token=[redacted]"),
+        ("MCPServer time", "exit code 3; it wrote last: no file | no luck"),
         ("MCPServer time", "its gateway says: Connect: refused"),
     ]
 

@@ -1,0 +1,55 @@
+"""How commands print: colours and the terminal's width where there is one, plain lines where there is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from dataclasses import dataclass
+from typing import TextIO
+
+_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+MOST_COLUMNS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """A place to print to."""
+
+    out: TextIO
+    colours: bool = False
+    columns: int = 0
+    """0 where lines must not be broken, since a program reads them."""
+
+    @classmethod
+    def of(cls, out: TextIO | None = None) -> Terminal:
+        """The standard output, as it is. NO_COLOR is heeded (https://no-color.org)."""
+        stream = out or sys.stdout
+        if not stream.isatty():
+            return cls(stream)
+        colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        return cls(stream, colours, min(MOST_COLUMNS, shutil.get_terminal_size().columns))
+
+    def line(self, text: str = "") -> None:
+        """A line."""
+        print(text, file=self.out)
+
+    def paint(self, text: str, colour: str) -> str:
+        """The text in a colour, where there are colours."""
+        return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colours else text
+
+    def hanging(self, first: str, text: str) -> None:
+        """`text` behind `first`; its further lines begin where it began."""
+        indent = " " * len(first)
+        lines = text.splitlines() or [""]
+        if self.columns > len(first) + 20:
+            width = self.columns - len(first)
+            # Commands are copied from here: no line break inside a word.
+            lines = [
+                part
+                for line in lines
+                for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
+            ]
+        for number, line in enumerate(lines):
+            self.line(f"{first if number == 0 else indent}{line}")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -177,7 +181,9 @@ CASES = {
         "Transport",
         "signal 9",
         ["signal 9 (out of memory?)"],
-        ["MCPServer short-lived was killed, likely for want of memory: raise spec.resources.limits.memory"],
+        [
+            "The process of MCPServer short-lived was killed, likely for want of memory: raise spec.resources.limits.memory"
+        ],
     ),
     "a-container-that-runs-out-of-memory": Case(
         [go("memory", "hungry", idempotent=True)],
@@ -310,3 +316,56 @@ def test_a_failed_run_says_why_shows_what_was_seen_and_what_to_do(failures: Spac
     assert [words for words in case.advice if words.format(namespace=failures.namespace) not in steps] == []
     assert len(str(found["evidence"]) if seen else "") < 16 * 1024
     assert SECRET not in str(run)
+
+
+def diagnose(space: Space, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The program, as a person runs it."""
+    command = [sys.executable, "-m", "mcp_orchestrator", "diagnose", "-n", space.namespace, *arguments]
+    environ = {"KUBECONFIG": str(space.kubeconfig), "PATH": os.environ["PATH"]}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environ, timeout=60)
+
+
+def test_the_program_shows_what_was_seen_what_is_there_now_and_what_to_do(failures: Space) -> None:
+    failures.finish("a-key-that-is-refused")
+    done = diagnose(failures, "a-key-that-is-refused")
+    print(done.stdout)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith('a-key-that-is-refused failed: task "work" failed (Auth): ')
+    for title in ("Evidence", "Still there now", "What to do"):
+        assert title in lines
+    assert "Secret keys: key api-key is there, last changed " in done.stdout
+    assert "log of MCPServer faulty: " in done.stdout
+    assert "asked for 401" in done.stdout
+    assert "  1. Renew the key api-key of Secret keys: kubectl" in done.stdout
+    assert SECRET not in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_the_program_tells_programs_the_same(failures: Space) -> None:
+    status = failures.finish("a-tool-that-says-no")["status"]
+    told = json.loads(diagnose(failures, "a-tool-that-says-no", "-o", "json").stdout)
+
+    assert told["phase"] == "Failed"
+    assert {name: told[name] for name in ("class", "task", "evidence", "recommendations")} == {
+        name: status["diagnosis"][name] for name in ("class", "task", "evidence", "recommendations")
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        pytest.param(["no-such-run"], 4, 'there is no run "no-such-run" in namespace', id="no such run"),
+        pytest.param(["x", "--context", "nowhere"], 5, "nowhere", id="no such cluster"),
+        pytest.param([], 2, "RUN", id="no name"),
+    ],
+)
+def test_the_program_says_in_words_what_it_can_not_do(
+    failures: Space, arguments: list[str], code: int, words: str
+) -> None:
+    done = diagnose(failures, *arguments)
+
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

@@ -107,7 +107,8 @@ def _server_first(facts: Facts) -> Iterator[str]:
     if ready and ready.status != conditions.ConditionStatus.TRUE and ready.reason in _LASTING:
         yield from _mend_server(facts, ready)
     elif any(KILLED in how for how in deaths):
-        yield f"The process of MCPServer {facts.server} was killed, likely for want of memory: {_more_memory(found.server)}"
+        killed = f"The process of MCPServer {facts.server} was killed, likely for want of memory"
+        yield f"{killed}: {_more_memory(found.server)}"
 
 
 def _mend_server(facts: Facts, ready: Condition) -> Iterator[str]:

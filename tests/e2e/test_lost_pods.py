@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -49,6 +50,23 @@ def test_a_new_pod_goes_on_where_the_lost_one_was(everything: Space) -> None:
     assert tasks["work"]["attempts"] == 2
     assert len(everything.children("jobs", "survivor")) == 2
     assert "Interrupted" in [event["reason"] for event in everything.events("WorkflowRun", "survivor")]
+
+
+def test_a_pod_that_a_drain_evicts_is_followed_by_another(everything: Space) -> None:
+    everything.apply(a_run("drained", template=a_workflow(arguments={"duration": 30, "steps": 2})))
+    everything.wait_for("mrun/drained", "{.status.tasks[1].phase}", "Running")
+    pod = everything.get("mrun", "drained")["status"]["runner"]["podName"]
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": everything.namespace},
+    }
+    path = f"/api/v1/namespaces/{everything.namespace}/pods/{pod}/eviction"
+    everything.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+    status = everything.succeed("drained")["status"]
+    tasks = {task["name"]: task for task in status["tasks"]}
+    assert status["attempt"] == 2
+    assert (tasks["first"]["attempts"], tasks["work"]["attempts"]) == (1, 2)
 
 
 def test_a_call_that_must_not_be_repeated_is_not(everything: Space) -> None:

@@ -329,7 +329,7 @@ class WorkflowRunStatus(Model):
     observed_generation: int = Field(-1, description="The metadata.generation that this status was computed from.")
     phase: RunPhase | None = Field(None, description="Pending, Queued, Running, Succeeded or Failed.")
     message: Message | None = Field(None, description="What is going on, in a sentence.")
-    waiting_reason: Word | None = Field(None, description="Why the run has not started. Unset once it has.")
+    waiting_reason: Word | None = Field(None, description="Why the run has not started, or its pod. Unset once it has.")
     conditions: tuple[Condition, ...] = Field(
         (),
         description="Conditions: Succeeded, Finished, Reconciling, Stalled, Admitted.",

@@ -93,7 +93,9 @@ def _section(title: str, pieces: tuple[Evidence, ...], terminal: Terminal) -> No
     terminal.line(f"\n{terminal.paint(title, 'bold')}")
     for piece in pieces:
         time = f"{piece.time:%H:%M:%S}" if piece.time else " " * 8
-        terminal.hanging(f"  {time}  ", f"{piece.source}: {piece.message}")
+        apart = "\n  " if "\n" in piece.message else " "
+        told = piece.message.replace("\n", "\n  ") if apart != " " else piece.message
+        terminal.hanging(f"  {time}  ", f"{piece.source}:{apart}{told}")
 
 
 async def _find(name: str, access: Access) -> Found:

@@ -207,7 +207,11 @@ def _timeout(facts: Facts) -> Iterator[str]:
 def _transport(facts: Facts) -> Iterator[str]:
     if facts.unit.phase != TaskPhase.INDETERMINATE:
         yield "The connection broke during the call, so the tool may have done its work: check before you run again."
-    yield f"See whether the server's process died: {_logs(facts)}"
+    deaths = evidence.deaths(facts.found, facts.run)
+    if deaths:
+        yield f"The server died ({conditions.shorten(deaths[0], 300)}): mend that. Its log: {_logs(facts)}"
+    else:
+        yield f"See whether the server's process died: {_logs(facts)}"
 
 
 def _server_down(facts: Facts) -> Iterator[str]:

@@ -31,23 +31,13 @@ _BREAKS = frozenset({ErrorClass.CONNECT, ErrorClass.TRANSPORT, ErrorClass.SERVER
 """Classes that the death of a server's container may be behind."""
 NEWS_TAKE = timedelta(seconds=2)
 """How long it may take until a container's end stands in its pod's status."""
-_POD_CLASSES = {
-    "image": "ImagePull",
-    "reference": "MissingReference",
-    "start": "StartFailed",
-    "unschedulable": "Unschedulable",
-    "oom": "OutOfMemory",
-    "evicted": "Evicted",
-    "removed": "Disrupted",
-}
-"""Classes of a run whose own pod did not do its work; Runner for what else may end it."""
 _POD_ADVICE = {
-    "image": "Make the operator's image available to the nodes, or correct image.* in the chart's values.",
-    "reference": "Create what the message names in the run's namespace, then create the run again.",
-    "oom": "Give the runner more memory: spec.pod.resources.limits.memory of the workflow{limit}.",
-    "evicted": "The node was short of resources: set spec.pod.resources.requests in the workflow.",
-    "removed": "Its node was drained, or more important pods needed the room: create the run again.",
-    "unschedulable": "Check spec.pod.resources, nodeSelector and tolerations of the workflow against the nodes: "
+    "ImagePull": "Make the operator's image available to the nodes, or correct image.* in the chart's values.",
+    "MissingReference": "Create what the message names in the run's namespace, then create the run again.",
+    "OutOfMemory": "Give the runner more memory: spec.pod.resources.limits.memory of the workflow{limit}.",
+    "Evicted": "The node was short of resources: set spec.pod.resources.requests in the workflow.",
+    "Disrupted": "Its node was drained, or more important pods needed the room: create the run again.",
+    "Unschedulable": "Check spec.pod.resources, nodeSelector and tolerations of the workflow against the nodes: "
     "kubectl describe nodes",
 }
 
@@ -91,12 +81,15 @@ def of_time_out(message: str, tasks: Iterable[TaskStatus]) -> Failure:
 
 
 def of_pod(trouble: PodTrouble | None, message: str, run: WorkflowRun, remedy: str = "") -> Failure:
-    """The failure of a run whose pod did not do its work; `remedy` counts where the trouble has none of its own."""
-    kind = trouble.kind if trouble else ""
-    known = _POD_ADVICE.get(kind, "").format(limit=_limit(run)) or remedy
+    """The failure of a run whose pod did not do its work; `remedy` counts where the trouble has none of its own.
+
+    Where no pod is left to tell, or it was ended for being late, what kept it is on record as the run's waitingReason.
+    """
+    class_ = trouble.class_ if trouble and trouble.kind != "failed" else (run.status.waiting_reason or "")
+    known = _POD_ADVICE.get(class_, "").format(limit=_limit(run)) or remedy
     log = f"See the log of the run's pod: kubectl -n {run.metadata.namespace} logs job/{run.status.job_name}"
     summary = f"{message}: {trouble.message}" if trouble else message
-    return Failure(_POD_CLASSES.get(kind, ErrorClass.RUNNER), summary, remedies=(known or log,), of_pod=True)
+    return Failure(class_ or ErrorClass.RUNNER, summary, remedies=(known or log,), of_pod=True)
 
 
 def failed(tasks: Iterable[TaskStatus]) -> list[TaskStatus]:

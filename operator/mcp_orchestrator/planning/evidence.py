@@ -25,6 +25,7 @@ BEFORE = timedelta(minutes=5)
 """Events that are older than this when the run begins are not told of."""
 SHORTLY = timedelta(minutes=1)
 """A server that died so shortly before the run may have failed it as well."""
+_WELL = "Completed, exit code 0"
 MESSAGE_BYTES = 1024
 LOG_BYTES = 2000
 
@@ -63,7 +64,7 @@ def deaths(found: ServerScene, run: WorkflowRun) -> list[str]:
     if found.report and found.report.last_exit:
         ends.append((found.report.last_exit.at, found.report.last_exit.message))
     since = run.status.admitted_at - SHORTLY if run.status.admitted_at else None
-    return [how for time, how in ends if how and not (since and time and time < since)]
+    return [how for time, how in ends if how and how != _WELL and not (since and time and time < since)]
 
 
 def containers(pod: Object) -> Iterator[Mapping[str, Any]]:
@@ -111,6 +112,8 @@ def _of_server_pod(pod: Object) -> Iterator[Evidence]:
     for container in containers(pod):
         name, restarts = container.get("name", ""), container.get("restartCount", 0)
         time, how = ended(container)
+        if how.startswith(_WELL):
+            continue
         if how:
             again = f", restarted {restarts} time{'s'[: restarts != 1]}" if restarts else ""
             yield _piece(source, f"container {name} last ended: {how}{again}", time)

@@ -14,6 +14,17 @@ OUT_OF_MEMORY = "OOMKilled"
 START_REASONS = frozenset({"CreateContainerError", "RunContainerError", "StartError", "CrashLoopBackOff"})
 
 
+_CLASSES = {
+    "image": "ImagePull",
+    "reference": "MissingReference",
+    "start": "StartFailed",
+    "unschedulable": "Unschedulable",
+    "oom": "OutOfMemory",
+    "evicted": "Evicted",
+    "removed": "Disrupted",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class PodTrouble:
     """Why a pod does not run."""
@@ -22,6 +33,11 @@ class PodTrouble:
     """image, reference, start, unschedulable, oom, evicted, removed, failed or exited."""
     message: str
     """A sentence for people."""
+
+    @property
+    def class_(self) -> str:
+        """The kind as a word for programs; empty for an end that says nothing of its cause."""
+        return _CLASSES.get(self.kind, "")
 
 
 def trouble(pod: Mapping[str, Any], answering: str = "") -> PodTrouble | None:

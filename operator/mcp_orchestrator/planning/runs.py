@@ -220,10 +220,10 @@ def _started(observed: ObservedRun, now: datetime) -> Plan:
         return Plan(status=_told(run, runstatus.WORKING, now))
     found = pods.first_trouble(observed.pods)
     if found:
-        return _hindered(run, found.message, now)
+        return _hindered(run, found.message, now, found.class_)
     late = run.status.admitted_at is not None and now - run.status.admitted_at >= START_WAKE
     if late and (missing := _unmounted(run, observed.pods)):
-        return _hindered(run, missing, now)
+        return _hindered(run, missing, now, "MissingReference")
     if late and not observed.pods:
         name = run.status.job_name
         return _hindered(run, f"Job {name} has no pod yet: kubectl describe job {name} tells why", now)
@@ -249,16 +249,16 @@ def _is_being_created(pod: Mapping[str, Any]) -> bool:
     return status.get("phase") == "Pending" and any(state.get("reason") == "ContainerCreating" for state in waiting)
 
 
-def _hindered(run: WorkflowRun, message: str, now: datetime) -> Plan:
+def _hindered(run: WorkflowRun, message: str, now: datetime, reason: str = "") -> Plan:
     """Tell, once, what keeps the run from starting, and look again soon."""
     message = conditions.shorten(message)
     if run.status.message == message:
         return Plan(wake_at=now + START_WAKE)
     event = Event("PodNotStarting", message, EventType.WARNING, "Run")
-    return Plan(status=_told(run, message, now), events=(event,), wake_at=now + START_WAKE)
+    return Plan(status=_told(run, message, now, reason), events=(event,), wake_at=now + START_WAKE)
 
 
-def _told(run: WorkflowRun, message: str, now: datetime) -> Mapping[str, Any]:
+def _told(run: WorkflowRun, message: str, now: datetime, reason: str = "") -> Mapping[str, Any]:
     fields = runstatus.kept(run.status, *runstatus.RESOLVED, *(() if run.status.runner else ("progress",)))
-    told = {"phase": RunPhase.RUNNING, "message": message}
+    told = {"phase": RunPhase.RUNNING, "message": message} | ({"waiting_reason": reason} if reason else {})
     return runstatus.compose(run, _running(RunReason.RUNNING, message), now, fields | told).wire()

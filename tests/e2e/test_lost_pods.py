@@ -53,7 +53,7 @@ def test_a_new_pod_goes_on_where_the_lost_one_was(everything: Space) -> None:
 
 
 def test_a_pod_that_a_drain_evicts_is_followed_by_another(everything: Space) -> None:
-    everything.apply(a_run("drained", template=a_workflow(arguments={"duration": 30, "steps": 2})))
+    everything.apply(a_run("drained", template=a_workflow(arguments={"duration": 20, "steps": 2})))
     everything.wait_for("mrun/drained", "{.status.tasks[1].phase}", "Running")
     pod = everything.get("mrun", "drained")["status"]["runner"]["podName"]
     eviction = {

@@ -224,7 +224,8 @@ def _started(observed: ObservedRun, now: datetime) -> Plan:
     late = run.status.admitted_at is not None and now - run.status.admitted_at >= START_WAKE
     if late and (missing := _unmounted(run, observed.pods)):
         return _hindered(run, missing, now, "MissingReference")
-    if late and not observed.pods:
+    # A Job whose time is over loses its pods first: what was told of them is worth more than that they are gone.
+    if late and not observed.pods and not run.status.waiting_reason:
         name = run.status.job_name
         return _hindered(run, f"Job {name} has no pod yet: kubectl describe job {name} tells why", now)
     return Plan(wake_at=now + START_WAKE)

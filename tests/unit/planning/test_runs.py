@@ -363,6 +363,7 @@ def test_what_keeps_the_pod_from_starting_is_told_once_and_taken_back_when_the_r
     working = applied(working, back)
 
     message = "image i of pod p can't be pulled: gone"
+    assert (status_of(told)["waitingReason"], "waitingReason" in status_of(back)) == ("ImagePull", False)
     assert (status_of(told)["phase"], status_of(told)["message"]) == ("Running", message)
     assert [(e.type, e.reason, e.note) for e in told.events] == [(EventType.WARNING, "PodNotStarting", message)]
     assert verdict(told) == kstatus.Verdict.IN_PROGRESS
@@ -373,6 +374,12 @@ def test_what_keeps_the_pod_from_starting_is_told_once_and_taken_back_when_the_r
     assert working.status.job_name == run.status.job_name
     assert working.status.template == run.status.template
     assert plan(ObservedRun(working, job=ACTIVE), NOW + timedelta(seconds=40)) == Plan()
+
+
+def test_what_kept_a_pod_is_not_forgotten_when_its_job_takes_it_away() -> None:
+    told = applied(admitted(), plan(ObservedRun(admitted(), job=ACTIVE, pods=(NO_IMAGE,)), NOW + timedelta(seconds=10)))
+
+    assert plan(ObservedRun(told, job=ACTIVE), NOW + timedelta(seconds=20)).status is None
 
 
 def test_words_of_the_kubelet_that_do_not_fit_are_told_once_as_well() -> None:

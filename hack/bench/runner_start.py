@@ -2,8 +2,8 @@
 """What a runner's start costs: CPU time of its process until its first tool call arrives.
 
 Run it as `hack/env python hack/bench/runner_start.py`. The process is the one of a run's Job. The API server and the
-MCP server are stand-ins in this process, on loopback, that answer at once: what counts is the runner's own time, without
-TLS.
+MCP server are stand-ins in this process, on loopback, that answer at once: what counts is the runner's own
+time, without TLS.
 """
 
 from __future__ import annotations

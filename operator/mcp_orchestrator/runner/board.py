@@ -62,9 +62,9 @@ class Board:
         """Show the value nowhere from now on."""
         self._report.conceal(value)
 
-    def keep(self, answer: Answer) -> None:
+    async def keep(self, answer: Answer) -> None:
         """Find room for an answer. Raises CallFailed if there is none."""
-        self._report.keep(answer)
+        await self._report.keep(answer)
 
     def fail(self, unit: str, failed: UnitFailed) -> UnitRecord:
         """The unit has none; the record."""

@@ -114,12 +114,12 @@ def test_together_the_largest_results_give_way_first_and_stand_in_packs() -> Non
     assert all("resultRef" in task and "resultPreview" in task for task in tasks.values() if "result" not in task)
 
 
-def test_a_large_result_stands_in_a_pack_compressed_under_its_digest(tmp_path: Path) -> None:
+async def test_a_large_result_stands_in_a_pack_compressed_under_its_digest(tmp_path: Path) -> None:
     packs = Packs(Owner("n", "r", "u1", "r-job"))
     report = a_report("a", packs=packs)
     record = done("a", {"text": "long " * 100_000})
     assert record.answer
-    report.keep(record.answer)
+    await report.keep(record.answer)
     report.update(record)
     (pack,) = report.snapshot().packs
     task = wire(report)["tasks"][0]
@@ -129,9 +129,9 @@ def test_a_large_result_stands_in_a_pack_compressed_under_its_digest(tmp_path: P
     assert pack["immutable"] is True
     (tmp_path / record.answer.digest).write_bytes(base64.b64decode(pack["binaryData"][record.answer.digest]))
     status = WorkflowRunStatus.model_validate({"tasks": [task]})
-    found = recorded.records(status, tmp_path)["a"]
+    found = recorded.records(status, directory=tmp_path)["a"]
     assert found.answer == record.answer
-    assert recorded.records(status, tmp_path / "gone")["a"].answer is None
+    assert recorded.records(status, directory=tmp_path / "gone")["a"].answer is None
 
 
 def test_a_pack_is_told_until_it_is_written_and_takes_in_nothing_more() -> None:
@@ -152,11 +152,11 @@ def test_a_pack_is_told_until_it_is_written_and_takes_in_nothing_more() -> None:
         pytest.param(9 * KIB * KIB, 2 * KIB * KIB, "even when compressed, and the limit is 976.6 KiB", id="of one"),
     ],
 )
-def test_a_result_without_room_is_refused_in_words(total: int, size: int, words: str) -> None:
+async def test_a_result_without_room_is_refused_in_words(total: int, size: int, words: str) -> None:
     report = a_report("a", packs=Packs(Owner("n", "r", "u1", "r-job"), total_bytes=total))
     noise = random.Random(7).randbytes(size).hex()  # noqa: S311 - noise, the same each time
     with pytest.raises(CallFailed, match=words) as refusal:
-        report.keep(Answer.said(noise))
+        await report.keep(Answer.said(noise))
     assert refusal.value.error_class == ErrorClass.RESULT_TOO_LARGE
 
 
@@ -201,7 +201,7 @@ def test_what_is_on_record_says_the_same_to_expressions(answer: Answer, tmp_path
     for pack in report.snapshot().packs:
         for key, value in pack["binaryData"].items():
             (tmp_path / key).write_bytes(base64.b64decode(value))
-    found = recorded.records(WorkflowRunStatus.model_validate(wire(report)), tmp_path)["a"]
+    found = recorded.records(WorkflowRunStatus.model_validate(wire(report)), directory=tmp_path)["a"]
     assert found.answer
     assert found.answer.content() == answer.content()
 

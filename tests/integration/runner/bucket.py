@@ -1,0 +1,91 @@
+"""A real S3 server on loopback that checks signatures, with one bucket in a directory. Used by the tests beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.waiting import eventually
+
+from console.progress import Progress
+from localcluster import build, state, versions
+from mcp_orchestrator.settings import ObjectStore
+
+MODULE = "github.com/versity/versitygw/cmd/versitygw"
+BUCKET = "results"
+KEYS = {"AWS_ACCESS_KEY_ID": "the-access-key", "AWS_SECRET_ACCESS_KEY": "the-s3cret-key"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The bucket of a running server: where it is, and the files that its objects are."""
+
+    endpoint: str
+    directory: Path
+
+    def settings(self, **fields: int) -> ObjectStore:
+        """How the chart would be told of it."""
+        return ObjectStore(BUCKET, "a/b", self.endpoint, "us-east-1", "bucket-keys", **fields)
+
+    def environ(self) -> Mapping[str, str]:
+        """What a runner's Job has of it in its environment."""
+        told = self.settings().environment()
+        return {f"MCP_ORCHESTRATOR_{name}": value for name, value in told.items()} | KEYS
+
+    def objects(self) -> dict[str, Path]:
+        """The files of all objects by their keys."""
+        found = (path for path in self.directory.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.directory)): path for path in found}
+
+
+@functools.cache
+def program() -> Path:
+    """The server, compiled at the first use on a machine."""
+    home = state.home(None)
+    home.cache.mkdir(parents=True, exist_ok=True)
+    return build.installed(home, MODULE, versions.VERSITYGW, Progress())
+
+
+@asynccontextmanager
+async def serving(directory: Path) -> AsyncIterator[Bucket]:
+    """Run the server with its files below the directory."""
+    for name in ("buckets", "attributes"):
+        (directory / name).mkdir()
+    (directory / "buckets" / BUCKET).mkdir()
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *(program(), "--quiet", "--port", f"127.0.0.1:{port}"),
+        *("posix", "--sidecar", directory / "attributes", directory / "buckets"),
+        env={
+            "PATH": os.defpath,
+            "ROOT_ACCESS_KEY_ID": KEYS["AWS_ACCESS_KEY_ID"],
+            "ROOT_SECRET_ACCESS_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
+        },
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+
+        async def answers() -> bool:
+            assert process.returncode is None, "the S3 server ended at once"
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        await eventually("an S3 server that listens", answers)
+        yield Bucket(f"http://127.0.0.1:{port}", directory / "buckets" / BUCKET)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -51,7 +51,7 @@ class StoreFailed(Exception):
 
 
 class Missing(Exception):
-    """There is no such object."""
+    """There is no such object, or none for us."""
 
 
 class Objects:
@@ -141,8 +141,9 @@ class Objects:
         except TimeoutError as error:
             raise StoreFailed(f"{self._name} {_KINDS['Timeout']}") from error
         except (BaseError, OSError, ValueError) as error:
-            if _code(str(error)) == "NoSuchKey":
-                raise Missing("it is not there any more") from None
+            # Without the right to list a bucket, S3 says of what is not there that it may not be read.
+            if isinstance(error, PermissionDeniedError) or _code(str(error)) == "NoSuchKey":
+                raise Missing("it is not there any more, or may not be read") from None
             raise StoreFailed(f"{self._name} {self._why(error)}") from None
 
     def _why(self, error: Exception) -> str:

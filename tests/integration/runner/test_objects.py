@@ -8,13 +8,11 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import obstore
 import orjson
 import pytest
-import pytest_asyncio
 from obstore.store import S3Store
 from tests.integration.runner import bucket
 from tests.integration.runner.bucket import BUCKET, KEYS, Bucket
@@ -34,12 +32,6 @@ REFERENCE = f"s3://{BUCKET}/a/b/team/u-1/{LARGE.digest}"
 def noise(size: int, seed: int = 7) -> Answer:
     """An answer that compresses to half of its size."""
     return Answer.said(random.Random(seed).randbytes(size // 2).hex())  # noqa: S311 - noise, the same each time
-
-
-@pytest_asyncio.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Bucket]:
-    async with bucket.serving(tmp_path) as running:
-        yield running
 
 
 def a_run(store: Bucket, owner: Owner = OWNER, environ: Mapping[str, str] = KEYS, **fields: int) -> Objects:

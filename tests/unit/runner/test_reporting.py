@@ -220,6 +220,21 @@ def test_a_status_keeps_within_its_budget_whatever_tools_say() -> None:
     assert len(wire(report)["tasks"]) == 1000
 
 
+def test_references_that_no_status_has_room_for_give_way_where_they_are_of_items() -> None:
+    bucket, namespace = "b" * 63, "n" * 63
+    packs = Packs(Owner(namespace, "r", "u1", "r-job"))
+    report = a_report("t0", "t1", packs=packs)
+    for index in range(1000):
+        record = done("t1" if index == 0 else f"t0[{index}]", f"{index}" + "x" * 40 * KIB)
+        assert record.answer
+        packs.know(f"s3://{bucket}/{'p' * 63}/{namespace}/{'u' * 36}/{record.answer.digest}")
+        report.update(record)
+    tasks = {task["name"]: task for task in wire(report)["tasks"]}
+    assert len(orjson.dumps(report.snapshot().fields)) <= BUDGET_BYTES
+    assert len(tasks["t1"]["resultRef"]) == 266
+    assert "resultRef" not in tasks["t0[1]"]
+
+
 def test_items_and_inner_tasks_stand_behind_their_task() -> None:
     report = a_report("a", "b")
     for name in ("b[0]", "a/x", "b", "a", "b[1]/y", "a/z"):

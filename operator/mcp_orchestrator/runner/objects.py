@@ -65,8 +65,8 @@ class Objects:
         self._run = f"{self._namespace}{owner.run_uid}/"
         self._name = f"the object store {SCHEME}{store.bucket}{f' at {store.endpoint}' if store.endpoint else ''}"
         self._identity = f'Secret "{store.secret_name}"' if store.secret_name else f"service account {RUNNER_MANAGER}"
-        self._lacks_keys = bool(store.secret_name) and not (environ.get(KEY_ID) and environ.get(KEY))
-        self._store = _opened(store, environ)
+        self._environ = environ
+        self._opened: S3Store | None = None
 
     async def keep(self, answer: Answer, others: Packs) -> None:
         """Put the answer into the store, or into a pack if the store fails. Raises CallFailed if there is no room."""
@@ -118,12 +118,22 @@ class Objects:
         own = key != reference and re.fullmatch(rf"{re.escape(self._namespace)}[\w-]+/[0-9a-f]{{32}}", key)
         return key if own else ""
 
-    async def _put(self, key: str, data: bytes) -> None:
-        if self._lacks_keys:
+    def _client(self) -> S3Store:
+        """The client, made at its first use. Raises StoreFailed: a run has to begin with whatever it finds here."""
+        if self._settings.secret_name and not (self._environ.get(KEY_ID) and self._environ.get(KEY)):
             raise StoreFailed(f"{self._name} needs {self._identity} in this namespace, with {KEY_ID} and {KEY}")
         try:
+            self._opened = self._opened or _open(self._settings, self._environ)
+        except (BaseError, ValueError):
+            words = f"can't be used as it is described: check objectStore of the chart, and ca.crt of {self._identity}"
+            raise StoreFailed(f"{self._name} {words}") from None
+        return self._opened
+
+    async def _put(self, key: str, data: bytes) -> None:
+        client = self._client()
+        try:
             async with asyncio.timeout(self._patience):
-                await obstore.put_async(self._store, key, data, attributes=_ATTRIBUTES, use_multipart=False)
+                await obstore.put_async(client, key, data, attributes=_ATTRIBUTES, use_multipart=False)
             self._patience = PATIENCE_SECONDS
         except TimeoutError as error:
             self._patience = IMPATIENCE_SECONDS
@@ -132,9 +142,10 @@ class Objects:
             raise StoreFailed(f"{self._name} {self._why(error)}") from None
 
     async def _get(self, key: str) -> bytes:
+        client = self._client()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                found = await obstore.get_async(self._store, key)
+                found = await obstore.get_async(client, key)
                 if found.meta["size"] > values.RESULT_BYTES:
                     raise Missing("the object was replaced by a larger one")
                 return bytes(await found.bytes_async())
@@ -154,6 +165,8 @@ class Objects:
             return f"refuses the runner ({code or 'HTTP 403'}): check the keys and the rights of {self._identity}"
         if code == "NoSuchBucket":
             return "has no such bucket: make it, or correct objectStore.bucket of the chart"
+        if "InvalidCertificate" in text:
+            return f"has a certificate that is not trusted: put its authority's into ca.crt of {self._identity}"
         if (kind := re.search(r"kind: (\w+)", text)) and kind[1] in _KINDS:
             return _KINDS[kind[1]]
         status = re.search(r"status code: (\d{3})", text)
@@ -169,7 +182,7 @@ def _fall_back(answer: Answer, others: Packs, failed: StoreFailed) -> None:
         raise CallFailed(ErrorClass.RESULT_TOO_LARGE, message) from failed
 
 
-def _opened(store: ObjectStore, environ: Mapping[str, str]) -> S3Store:
+def _open(store: ObjectStore, environ: Mapping[str, str]) -> S3Store:
     """A client, with the keys of the Secret if one is named; else it looks itself for what the pod's identity is."""
     client: ClientConfig = {"allow_http": store.endpoint.startswith("http://"), "timeout": "30s"}
     if certificates := environ.get(CERTIFICATES):

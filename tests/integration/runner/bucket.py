@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import ipaddress
 import os
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from tests.waiting import eventually
 
 from console.progress import Progress
@@ -54,14 +60,14 @@ def program() -> Path:
 
 
 @asynccontextmanager
-async def serving(directory: Path) -> AsyncIterator[Bucket]:
+async def serving(directory: Path, *options: str, scheme: str = "http") -> AsyncIterator[Bucket]:
     """Run the server with its files below the directory."""
     for name in ("buckets", "attributes"):
         (directory / name).mkdir()
     (directory / "buckets" / BUCKET).mkdir()
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        *(program(), "--quiet", "--port", f"127.0.0.1:{port}"),
+        *(program(), "--quiet", "--port", f"127.0.0.1:{port}", *options),
         *("posix", "--sidecar", directory / "attributes", directory / "buckets"),
         env={
             "PATH": os.defpath,
@@ -78,10 +84,45 @@ async def serving(directory: Path) -> AsyncIterator[Bucket]:
                 return probe.connect_ex(("127.0.0.1", port)) == 0
 
         await eventually("an S3 server that listens", answers)
-        yield Bucket(f"http://127.0.0.1:{port}", directory / "buckets" / BUCKET)
+        yield Bucket(f"{scheme}://127.0.0.1:{port}", directory / "buckets" / BUCKET)
     finally:
         process.kill()
         await process.wait()
+
+
+def certificates(directory: Path) -> str:
+    """Make an authority, whose certificate is returned, and a server's certificate and key as server.crt and .key."""
+    authority, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    root = _certificate(
+        "authority", authority, "authority", authority, x509.BasicConstraints(ca=True, path_length=None)
+    )
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (directory / "server.crt").write_bytes(_certificate("server", own, "authority", authority, address))
+    (directory / "server.key").write_bytes(own.private_bytes(serialization.Encoding.PEM, *plain))
+    return root.decode()
+
+
+def _certificate(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    extension: x509.ExtensionType,
+) -> bytes:
+    return (
+        x509.CertificateBuilder(
+            issuer_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]),
+            subject_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]),
+            public_key=key.public_key(),
+            serial_number=x509.random_serial_number(),
+            not_valid_before=datetime(2026, 1, 1, tzinfo=UTC),
+            not_valid_after=datetime(2036, 1, 1, tzinfo=UTC),
+        )
+        .add_extension(extension, critical=False)
+        .sign(issuer_key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
 
 
 def free_port() -> int:

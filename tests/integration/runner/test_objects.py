@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import obstore
@@ -127,6 +128,10 @@ WRONG: list[Any] = [
         'needs Secret "bucket-keys" in this namespace, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY', id="no key",
     ),
     pytest.param(
+        {}, {objects.CERTIFICATES: "rubbish"},
+        'check objectStore of the chart, and ca.crt of Secret "bucket-keys"', id="no certificate",
+    ),
+    pytest.param(
         {"bucket": "another"}, {},
         "s3://another at ENDPOINT has no such bucket: make it, or correct objectStore.bucket of the chart",
         id="no bucket",
@@ -183,6 +188,20 @@ async def test_a_store_that_does_not_answer_costs_patience_once(
     assert clock[0] >= 0.5 > clock[1]
     assert len(others.unwritten()) == 1
     assert caplog.text.count("does not answer in time") == 3
+
+
+async def test_a_store_s_own_authority_is_trusted_if_the_secret_has_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = bucket.certificates(tmp_path)
+    options = ("--cert", str(tmp_path / "server.crt"), "--key", str(tmp_path / "server.key"))
+    async with bucket.serving(tmp_path, *options, scheme="https") as store:
+        trusting, others = Objects(store.settings(), OWNER, {**KEYS, objects.CERTIFICATES: authority}), Packs(OWNER)
+        await trusting.keep(LARGE, others)
+        assert others.reference(LARGE) == REFERENCE
+        await a_run(store).keep(LARGE, fallback := Packs(OWNER))
+    assert fallback.reference(LARGE) != REFERENCE
+    assert 'put its authority\'s into ca.crt of Secret "bucket-keys"' in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ class Attempts:
         work.under_way = False
         if work.task.success_when is not None:
             _check_success(work.task.success_when, work.scope, answer)
-        self._board.keep(answer)
+        await self._board.keep(answer)
         return answer
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec
 from mcp_orchestrator.api.workflowrun import ResolvedTemplate, WorkflowRunStatus
 from mcp_orchestrator.api.workflowtemplate import RunnerPod
 from mcp_orchestrator.planning import manifests, runjob
-from mcp_orchestrator.settings import Settings
+from mcp_orchestrator.settings import ObjectStore, Settings
 
 SETTINGS = Settings(image="ours:1", image_pull_policy="Never", mode="development", log_level="DEBUG")
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -63,7 +64,12 @@ def containers_of(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {container["name"]: container for container in pod["containers"]}
 
 
-def job_of(name: str = "run-1", pod: Mapping[str, Any] | None = None, template: str | None = "notes") -> dict[str, Any]:
+def job_of(
+    name: str = "run-1",
+    pod: Mapping[str, Any] | None = None,
+    template: str | None = "notes",
+    settings: Settings = SETTINGS,
+) -> dict[str, Any]:
     spec = a_spec(**({"pod": RunnerPod.model_validate(pod)} if pod else {}))
     named = {"name": template} if template else {}
     status = WorkflowRunStatus(
@@ -71,7 +77,7 @@ def job_of(name: str = "run-1", pod: Mapping[str, Any] | None = None, template: 
         job_name=manifests.job_name(name, f"uid-of-{name}", 1),
     )
     run = a_run(name, status=status)
-    return runjob.run_job(run, timeout_seconds=90, seconds_left=90, traceparent="00-a-b-01", settings=SETTINGS)
+    return runjob.run_job(run, timeout_seconds=90, seconds_left=90, traceparent="00-a-b-01", settings=settings)
 
 
 def pods() -> Iterator[Any]:
@@ -313,6 +319,23 @@ def test_the_runner_knows_its_run_and_its_pod() -> None:
         "MCP_ORCHESTRATOR_POD_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
         "MCP_ORCHESTRATOR_POD_UID": {"fieldRef": {"fieldPath": "metadata.uid"}},
     }
+
+
+def test_the_runner_gets_the_keys_of_the_object_store_by_reference_and_starts_without_them() -> None:
+    store = ObjectStore("results", secret_name="bucket-keys")  # noqa: S106 - its name
+    (runner,) = job_of(settings=replace(SETTINGS, object_store=store))["spec"]["template"]["spec"]["containers"]
+    found = environment(runner)
+    assert found["MCP_ORCHESTRATOR_OBJECT_STORE_BUCKET"] == "results"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        assert found[name] == {"secretKeyRef": {"name": "bucket-keys", "key": name, "optional": True}}
+    own = {"name": "bucket-keys", "key": "ca.crt", "optional": True}
+    assert found["MCP_ORCHESTRATOR_OBJECT_STORE_CA"] == {"secretKeyRef": own}
+
+
+def test_a_runner_with_an_identity_of_its_own_gets_no_keys() -> None:
+    store = ObjectStore("results")
+    (runner,) = job_of(settings=replace(SETTINGS, object_store=store))["spec"]["template"]["spec"]["containers"]
+    assert not any("secretKeyRef" in (variable.get("valueFrom") or {}) for variable in runner["env"])
 
 
 def test_a_workflow_says_where_its_runs_are_placed() -> None:

@@ -101,7 +101,7 @@ class Records:
     def conceal(self, value: Any) -> None:
         pass
 
-    def keep(self, answer: Answer) -> None:
+    async def keep(self, answer: Answer) -> None:
         pass
 
     async def commit(self) -> None:

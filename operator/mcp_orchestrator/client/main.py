@@ -20,6 +20,7 @@ Command = Callable[[argparse.Namespace], Exit]
 
 def add_to(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands to those of the image."""
+    _run(programs)
     _diagnose(programs)
 
 
@@ -37,6 +38,43 @@ def run(options: argparse.Namespace) -> int:
         # Whoever read our output has had enough, `head` for example. Nothing more may be written at the end.
         sys.stdout = None
         return int(Exit.OK)
+
+
+def _run(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = programs.add_parser("run", help="run a workflow, on a cluster or on this machine")
+    parser.add_argument("template", metavar="TEMPLATE", nargs="?", default="", help="name of the WorkflowTemplate")
+    parser.add_argument(
+        *("-p", "--parameter"), action="append", default=[], metavar="NAME=VALUE", dest="parameters",
+        help="a parameter's value: text, or JSON for other types; NAME=@FILE reads it from a file",
+    )  # fmt: skip
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="seconds that the run may take")
+    local = parser.add_argument_group("on this machine")
+    local.add_argument(
+        "--local", action="store_true", help="run it here, without a cluster; servers are child processes"
+    )
+    local.add_argument(
+        *("-f", "--file"), action="append", default=[], metavar="FILE", dest="files",
+        help="a file or a directory with the manifests of template and servers; may be given again",
+    )  # fmt: skip
+    _output(parser, "text", "json")
+
+    def command(options: argparse.Namespace) -> Exit:
+        if not options.local:
+            raise Failed("only --local is there yet")
+        if not options.files:
+            raise Failed("run --local needs -f FILE, with the manifests of the template and its servers")
+        from mcp_orchestrator.client import localrun
+
+        order = localrun.Order(options.files, options.template, options.parameters, options.timeout)
+        return localrun.run(order, options.output)
+
+    parser.set_defaults(command=command)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds")
+    return int(text)
 
 
 def _diagnose(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

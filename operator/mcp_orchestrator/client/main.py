@@ -20,8 +20,8 @@ Command = Callable[[argparse.Namespace], Exit]
 
 def add_to(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands to those of the image."""
-    _run(programs)
-    _diagnose(programs)
+    for add in (_run, _watch, _list, _get, _results, _logs, _diagnose):
+        add(programs)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -48,27 +48,130 @@ def _run(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="a parameter's value: text, or JSON for other types; NAME=@FILE reads it from a file",
     )  # fmt: skip
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="seconds that the run may take")
+    stay = parser.add_mutually_exclusive_group()
+    stay.add_argument("--follow", action="store_true", help="show its tasks until it ends; the exit code tells how")
+    stay.add_argument("--wait", action="store_true", help="wait until it ends; the exit code tells how")
+    parser.add_argument("--name", default="", help="name of the run; default: the template's with a few letters more")
+    _patience(parser)
+    _on_cluster(parser)
     local = parser.add_argument_group("on this machine")
-    local.add_argument(
-        "--local", action="store_true", help="run it here, without a cluster; servers are child processes"
-    )
+    local.add_argument("--local", action="store_true", help="run it here, servers as child processes")
     local.add_argument(
         *("-f", "--file"), action="append", default=[], metavar="FILE", dest="files",
         help="a file or a directory with the manifests of template and servers; may be given again",
     )  # fmt: skip
-    _output(parser, "text", "json")
+    _output(parser, "text", "json", "yaml", "name")
+    parser.set_defaults(command=_start)
 
-    def command(options: argparse.Namespace) -> Exit:
-        if not options.local:
-            raise Failed("only --local is there yet")
+
+def _start(options: argparse.Namespace) -> Exit:
+    if options.local:
         if not options.files:
             raise Failed("run --local needs -f FILE, with the manifests of the template and its servers")
+        if options.output not in ("text", "json"):
+            raise Failed(f"run --local prints text or json, not {options.output}")
         from mcp_orchestrator.client import localrun
 
-        order = localrun.Order(options.files, options.template, options.parameters, options.timeout)
-        return localrun.run(order, options.output)
+        here = localrun.Order(options.files, options.template, options.parameters, options.timeout)
+        return localrun.run(here, options.output)
+    if options.files:
+        raise Failed("-f FILE is for --local; on a cluster, apply the manifests first: kubectl apply -f FILE")
+    if not options.template:
+        raise Failed("name the template to run: kubectl get workflowtemplates lists them")
+    from mcp_orchestrator.client import runs
+
+    there = runs.Order(
+        template=options.template,
+        parameters=options.parameters,
+        name=options.name,
+        timeout_seconds=options.timeout,
+        wait=options.wait,
+        follow=options.follow,
+        wait_seconds=options.patience,
+    )
+    return runs.run(there, _access(options), options.output)
+
+
+def _watch(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _of_run(
+        programs, "watch", "show a run's tasks until it ends; the exit code tells how", "text", "json", "yaml"
+    )
+    _patience(parser)
+
+    def command(options: argparse.Namespace) -> Exit:
+        from mcp_orchestrator.client import runs
+
+        return runs.watch(options.run, _access(options), options.output, options.patience)
 
     parser.set_defaults(command=command)
+
+
+def _list(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = programs.add_parser("list", help="list runs, the newest first")
+    parser.add_argument("--template", default="", metavar="NAME", help="only runs of this template")
+    _on_cluster(parser)
+    _output(parser, "text", "json", "yaml")
+
+    def command(options: argparse.Namespace) -> Exit:
+        from mcp_orchestrator.client import queries
+
+        return queries.show_list(_access(options), options.output, options.template)
+
+    parser.set_defaults(command=command)
+
+
+def _get(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _of_run(programs, "get", "show a run with its tasks", "text", "json", "yaml")
+
+    def command(options: argparse.Namespace) -> Exit:
+        from mcp_orchestrator.client import queries
+
+        return queries.show(options.run, _access(options), options.output)
+
+    parser.set_defaults(command=command)
+
+
+def _results(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _of_run(programs, "results", "print a run's outputs, or a task's whole result", "text", "json", "yaml")
+    parser.add_argument("--task", default="", metavar="NAME", help="the result of this task, for example ask[2]")
+
+    def command(options: argparse.Namespace) -> Exit:
+        from mcp_orchestrator.client import queries
+
+        return queries.results(options.run, _access(options), options.output, options.task)
+
+    parser.set_defaults(command=command)
+
+
+def _logs(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = programs.add_parser("logs", help="print the log of a run's pods")
+    parser.add_argument("run", metavar="RUN", help="name of the run")
+    parser.add_argument("--tail", type=_seconds, default=1000, metavar="LINES", help="lines of each pod; default: 1000")
+    _on_cluster(parser)
+
+    def command(options: argparse.Namespace) -> Exit:
+        from mcp_orchestrator.client import queries
+
+        return queries.logs(options.run, _access(options), options.tail)
+
+    parser.set_defaults(command=command)
+
+
+def _of_run(
+    programs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str, *formats: str
+) -> argparse.ArgumentParser:
+    parser = programs.add_parser(name, help=about)
+    parser.add_argument("run", metavar="RUN", help="name of the run")
+    _on_cluster(parser)
+    _output(parser, *formats)
+    return parser
+
+
+def _patience(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--patience", type=_seconds, metavar="SECONDS",
+        help="give up waiting after so many seconds, with exit code 124; the run goes on",
+    )  # fmt: skip
 
 
 def _seconds(text: str) -> int:
@@ -78,10 +181,8 @@ def _seconds(text: str) -> int:
 
 
 def _diagnose(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = programs.add_parser("diagnose", help="say why a run failed, what was seen, and what to do about it")
-    parser.add_argument("run", metavar="RUN", help="name of the run")
-    _on_cluster(parser)
-    _output(parser, "text", "json")
+    about = "say why a run failed, what was seen, and what to do about it"
+    parser = _of_run(programs, "diagnose", about, "text", "json")
 
     def command(options: argparse.Namespace) -> Exit:
         from mcp_orchestrator.client import diagnose

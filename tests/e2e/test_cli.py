@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
+from mcp_orchestrator import MCPOrchestrator
+from mcp_orchestrator.client.exits import Failed
 from tests.e2e import programs
 from tests.e2e.space import Space, eventually
 from tests.objects import DEMO_IMAGE, a_run, a_server, a_task, a_template
@@ -156,3 +160,22 @@ def test_a_failed_runs_outputs_are_no_outputs(servers: Space) -> None:
 
     assert (done.returncode, done.stdout) == (1, "")
     assert "none has no outputs: it is Failed" in done.stderr
+
+
+def test_the_python_client_runs_a_workflow_and_writes_what_pipelines_read(
+    servers: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(servers.kubeconfig))
+    orchestrator = MCPOrchestrator(namespace=servers.namespace)
+    good = asyncio.run(orchestrator.execute_workflow("zones", {"zone": "UTC"}, results_directory=str(tmp_path)))
+    bad = asyncio.run(orchestrator.execute_workflow("zones", {"zone": "Nowhere"}))
+
+    assert good.succeeded
+    assert (good.outputs, good.tasks_completed, good.tasks_total) == ({"when": "UTC", "next": 2}, 1, 1)
+    written = json.loads((tmp_path / "workflow_results.json").read_text())
+    assert (written["status"], written["tasks_completed"], written["run"]) == ("completed", 1, good.run)
+    assert written["execution_time"] == good.execution_time > 0
+    assert (bad.status, bad.tasks_completed) == ("failed", 0)
+    assert "Nowhere" in bad.error
+    with pytest.raises(Failed, match='there is no template "gone"'):
+        asyncio.run(orchestrator.execute_workflow("gone"))

@@ -9,6 +9,7 @@ import secrets as tokens
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +21,7 @@ from mcp_orchestrator.client import given, localservers, manifests
 from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.manifests import Manifests
 from mcp_orchestrator.client.progress import Progress
+from mcp_orchestrator.client.resultsfile import WorkflowResult, counted
 from mcp_orchestrator.client.terminal import Terminal
 from mcp_orchestrator.planning import nesting, parameters, resolution
 from mcp_orchestrator.planning.resolution import Rejected, Resolved, Surroundings, Waiting
@@ -42,6 +44,7 @@ class Order:
     parameters: Sequence[str] = ()
     """As they were given: NAME=VALUE, or NAME=@FILE."""
     timeout_seconds: int | None = None
+    results_directory: str = ""
 
 
 class Notes:
@@ -98,6 +101,8 @@ def run(order: Order, output: str) -> Exit:
     tasks = notes.tasks()
     secret = {found.name for found in _workflow(run, held).outputs if found.sensitive}
     outputs = {name: HIDDEN if name in secret else value for name, value in ending.outputs.items()}
+    if order.results_directory:
+        _result(run, tasks, outputs, ending, notes.secrets).write(order.results_directory)
     if output == "json":
         told = {"outcome": ending.outcome, "reason": ending.reason, "message": notes.secrets.redact(ending.message)}
         whole = {**told, "outputs": outputs, "tasks": [task.wire() for task in tasks]}
@@ -105,6 +110,25 @@ def run(order: Order, output: str) -> Exit:
     else:
         _show(ending, outputs, notes.secrets, terminal)
     return Exit.OK if ending.outcome == Outcome.SUCCEEDED else Exit.FAILED
+
+
+def _result(
+    run: WorkflowRun, tasks: Sequence[TaskStatus], outputs: Mapping[str, Any], ending: Ending, secrets: Secrets
+) -> WorkflowResult:
+    completed, total = counted(tasks)
+    times = [time for task in tasks for time in (task.start_time, task.completion_time) if time]
+    elapsed = max(times) - min(times) if times else timedelta(0)
+    succeeded = ending.outcome == Outcome.SUCCEEDED
+    return WorkflowResult(
+        run=run.metadata.name,
+        workflow=run.spec.template_ref.name if run.spec.template_ref else "",
+        status="completed" if succeeded else "failed",
+        execution_time=int(elapsed / timedelta(milliseconds=1)),
+        tasks_completed=completed,
+        tasks_total=total,
+        outputs=outputs,
+        error="" if succeeded else secrets.redact(ending.message),
+    )
 
 
 def _show(ending: Ending, outputs: Mapping[str, Any], secrets: Secrets, terminal: Terminal) -> None:

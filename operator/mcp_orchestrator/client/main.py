@@ -52,6 +52,10 @@ def _run(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     stay.add_argument("--follow", action="store_true", help="show its tasks until it ends; the exit code tells how")
     stay.add_argument("--wait", action="store_true", help="wait until it ends; the exit code tells how")
     parser.add_argument("--name", default="", help="name of the run; default: the template's with a few letters more")
+    parser.add_argument(
+        "--results-dir", default="", metavar="DIR",
+        help="write workflow_results.json there, once the run has ended",
+    )  # fmt: skip
     _patience(parser)
     _on_cluster(parser)
     local = parser.add_argument_group("on this machine")
@@ -68,11 +72,14 @@ def _start(options: argparse.Namespace) -> Exit:
     if options.local:
         if not options.files:
             raise Failed("run --local needs -f FILE, with the manifests of the template and its servers")
+        for name in ("namespace", "kubeconfig", "context", "name", "patience"):
+            if getattr(options, name):
+                raise Failed(f"--{name} has no meaning with --local")
         if options.output not in ("text", "json"):
             raise Failed(f"run --local prints text or json, not {options.output}")
         from mcp_orchestrator.client import localrun
 
-        here = localrun.Order(options.files, options.template, options.parameters, options.timeout)
+        here = localrun.Order(options.files, options.template, options.parameters, options.timeout, options.results_dir)
         return localrun.run(here, options.output)
     if options.files:
         raise Failed("-f FILE is for --local; on a cluster, apply the manifests first: kubectl apply -f FILE")
@@ -85,9 +92,10 @@ def _start(options: argparse.Namespace) -> Exit:
         parameters=options.parameters,
         name=options.name,
         timeout_seconds=options.timeout,
-        wait=options.wait,
+        wait=options.wait or bool(options.results_dir),
         follow=options.follow,
         wait_seconds=options.patience,
+        results_directory=options.results_dir,
     )
     return runs.run(there, _access(options), options.output)
 

@@ -6,7 +6,8 @@ import asyncio
 import json
 import secrets
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from mcp_orchestrator.client import given
 from mcp_orchestrator.client.cluster import Access, Cluster, opened
 from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.progress import Progress
+from mcp_orchestrator.client.resultsfile import WorkflowResult, counted
 from mcp_orchestrator.client.terminal import Terminal
 from mcp_orchestrator.cluster import errors, following, resources
 
@@ -38,6 +40,7 @@ class Order:
     wait: bool = False
     follow: bool = False
     wait_seconds: int | None = None
+    results_directory: str = ""
 
 
 def run(order: Order, access: Access, output: str) -> Exit:
@@ -50,32 +53,24 @@ def watch(name: str, access: Access, output: str, wait_seconds: int | None) -> E
 
     async def work() -> Exit:
         async with opened(access) as cluster:
-            return await _stay(cluster, name, output, wait_seconds, follow=True)
+            with _told_if_left(cluster, name):
+                body = await stay(cluster, name, wait_seconds, show=output == "text")
+            return _told(body, output)
 
     return asyncio.run(work())
 
 
 async def _run(order: Order, access: Access, output: str) -> Exit:
     async with opened(access) as cluster:
-        declared = await _declared(cluster, order.template)
-        spec: dict[str, Any] = {"templateRef": {"name": order.template}}
-        if values := given.parameters(order.parameters, declared):
-            spec["parameters"] = values
-        if order.timeout_seconds:
-            spec["timeoutSeconds"] = order.timeout_seconds
-        name = order.name or f"{order.template[:40].rstrip('-.')}-{secrets.token_hex(3)}"
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "WorkflowRun",
-            "metadata": {"name": name, "namespace": cluster.namespace},
-            "spec": spec,
-        }
-        try:
-            made = await cluster.client.create(resources.WORKFLOW_RUNS, body)
-        except errors.AlreadyExists as error:
-            raise Failed(f'there is a run "{name}" already: give another --name') from error
+        known = await declared(cluster, order.template)
+        made = await create(cluster, order, given.parameters(order.parameters, known))
+        name = made["metadata"]["name"]
         if order.follow or order.wait:
-            return await _stay(cluster, name, output, order.wait_seconds, follow=order.follow)
+            with _told_if_left(cluster, name):
+                body = await stay(cluster, name, order.wait_seconds, show=order.follow and output == "text")
+            if order.results_directory:
+                result_of(readable(body)).write(order.results_directory)
+            return _told(body, output)
         terminal = Terminal.of()
         if output == "text":
             terminal.line(f"{name} is created; to follow it: mcp-orchestrator watch {name} -n {cluster.namespace}")
@@ -84,7 +79,23 @@ async def _run(order: Order, access: Access, output: str) -> Exit:
         return Exit.OK
 
 
-async def _declared(cluster: Cluster, name: str) -> tuple[Parameter, ...] | None:
+async def create(cluster: Cluster, order: Order, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The run, created. Raises Failed."""
+    spec: dict[str, Any] = {"templateRef": {"name": order.template}}
+    if values:
+        spec["parameters"] = dict(values)
+    if order.timeout_seconds:
+        spec["timeoutSeconds"] = order.timeout_seconds
+    name = order.name or f"{order.template[:40].rstrip('-.')}-{secrets.token_hex(3)}"
+    metadata = {"name": name, "namespace": cluster.namespace}
+    body = {"apiVersion": API_VERSION, "kind": "WorkflowRun", "metadata": metadata, "spec": spec}
+    try:
+        return await cluster.client.create(resources.WORKFLOW_RUNS, body)
+    except errors.AlreadyExists as error:
+        raise Failed(f'there is a run "{name}" already: give another --name') from error
+
+
+async def declared(cluster: Cluster, name: str) -> tuple[Parameter, ...] | None:
     """The template's parameters; None where it can't be read: the operator says then what is wrong with them."""
     try:
         body = await cluster.client.get(resources.WORKFLOW_TEMPLATES, name, cluster.namespace)
@@ -97,19 +108,46 @@ async def _declared(cluster: Cluster, name: str) -> tuple[Parameter, ...] | None
     return found.spec.parameters if isinstance(found, WorkflowTemplate) else None
 
 
-async def _stay(cluster: Cluster, name: str, output: str, seconds: int | None, *, follow: bool) -> Exit:
-    """Stay with the run until it ends; its exit code. Raises Failed if it is gone first."""
+async def stay(cluster: Cluster, name: str, seconds: int | None, *, show: bool) -> dict[str, Any]:
+    """The run, once it has ended. Raises Failed if it is gone first, or if the time is over."""
     terminal = Terminal.of()
-    progress = Progress(terminal) if follow and output == "text" else None
     try:
         async with asyncio.timeout(seconds):
-            body = await _to_the_end(cluster, name, progress, terminal)
+            return await _to_the_end(cluster, name, Progress(terminal) if show else None, terminal)
     except TimeoutError:
-        message = f"{name} has not ended within {seconds} s, and goes on"
-        raise Failed(message, Exit.TIMED_OUT) from None
+        raise Failed(f"{name} has not ended within {seconds} s, and goes on", Exit.TIMED_OUT) from None
+
+
+def result_of(run: WorkflowRun) -> WorkflowResult:
+    """What became of a run that has ended."""
+    status = run.status
+    completed, total = counted(status.tasks)
+    succeeded = status.phase == RunPhase.SUCCEEDED
+    return WorkflowResult(
+        run=run.metadata.name,
+        workflow=run.spec.template_ref.name if run.spec.template_ref else "",
+        status="completed" if succeeded else "failed",
+        execution_time=status.duration_milliseconds or 0,
+        tasks_completed=completed,
+        tasks_total=total,
+        outputs=status.outputs or {},
+        error="" if succeeded else status.message or "",
+    )
+
+
+@contextmanager
+def _told_if_left(cluster: Cluster, name: str) -> Iterator[None]:
+    """Whoever interrupts the command does not stop the run, and is told so."""
+    try:
+        yield
     except asyncio.CancelledError:
         print(f"\n{name} goes on; to follow it: mcp-orchestrator watch {name} -n {cluster.namespace}", file=sys.stderr)
         raise
+
+
+def _told(body: dict[str, Any], output: str) -> Exit:
+    """Tell how the run ended; its exit code."""
+    terminal = Terminal.of()
     if output == "text":
         show_end(readable(body), terminal)
     else:

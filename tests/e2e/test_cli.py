@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -179,3 +181,33 @@ def test_the_python_client_runs_a_workflow_and_writes_what_pipelines_read(
     assert "Nowhere" in bad.error
     with pytest.raises(Failed, match='there is no template "gone"'):
         asyncio.run(orchestrator.execute_workflow("gone"))
+
+
+def test_a_plan_on_the_cluster_says_what_would_run(servers: Space) -> None:
+    done = programs.run(servers, "plan", "zones", "-p", "zone=UTC")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "1 task would run, at most 3 at once",
+        "  now  time.get_current_time  only reads",
+        "",
+        "Parameters",
+        "  zone: UTC",
+        "  count: 1",
+    ]
+
+
+def test_a_run_on_this_machine_comes_to_the_same_as_on_the_cluster(servers: Space, tmp_path: Path) -> None:
+    here = a_server(stdio={"command": "mcp-server-time", "args": ["--local-timezone", "UTC"]})
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all([here, a_template("zones", **NUMBERS)]))
+    arguments = ["-p", "zone=Asia/Tokyo", "-p", "count=7", "-o", "json"]
+    words = programs.command("run", "zones", "--local", "-f", str(tmp_path), *arguments)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    local = subprocess.run(words, capture_output=True, text=True, check=True, env={**os.environ, "PATH": path})
+    there = programs.run(servers, "run", "zones", "--wait", *arguments)
+
+    mine, theirs = json.loads(local.stdout), json.loads(there.stdout)["status"]
+    assert mine["outputs"] == theirs["outputs"] == {"when": "Asia/Tokyo", "next": 8}
+    assert [(task["name"], task["phase"]) for task in mine["tasks"]] == [
+        (task["name"], task["phase"]) for task in theirs["tasks"]
+    ]

@@ -94,8 +94,8 @@ def run(order: Order, output: str) -> Exit:
     logging.disable(logging.CRITICAL)
     terminal = Terminal.of()
     held = manifests.load(order.files)
-    run = _run(order, held)
-    declared = _checked(run, held)
+    run = run_of(order, held)
+    declared = check(run, held)
     values = _values(run, declared, held)
     notes, ending = asyncio.run(_execute(run, held, values, terminal if output == "text" else None))
     tasks = notes.tasks()
@@ -138,7 +138,7 @@ def _show(ending: Ending, outputs: Mapping[str, Any], secrets: Secrets, terminal
     given.show_outputs(outputs, terminal)
 
 
-def _run(order: Order, held: Manifests) -> WorkflowRun:
+def run_of(order: Order, held: Manifests) -> WorkflowRun:
     """The run that was asked for: of the template that is named, else the one that stands in the files."""
     name = order.template
     if not name and len(held.runs) == 1 and not order.parameters:
@@ -170,12 +170,12 @@ def _workflow(run: WorkflowRun, held: Manifests) -> WorkflowTemplateSpec:
     return held.templates[name].spec
 
 
-def _checked(run: WorkflowRun, held: Manifests) -> tuple[Parameter, ...]:
+def check(run: WorkflowRun, held: Manifests) -> tuple[Parameter, ...]:
     """The parameters of the workflow, once all that can be known before a server runs was found to be well."""
     workflow = _workflow(run, held)
     if run.spec.resume_from:
         raise Failed("spec.resumeFrom has no meaning in a local run: there is no earlier one")
-    found = resolution.resolve(run, _around(held, {}))
+    found = resolution.resolve(run, around(held, {}))
     if isinstance(found, Rejected):
         raise Failed("\n".join(["the workflow can't run:", *(f"  {mistake}" for mistake in found.mistakes)]))
     if isinstance(found, Waiting) and (missing := _missing(run, held)):
@@ -183,12 +183,14 @@ def _checked(run: WorkflowRun, held: Manifests) -> tuple[Parameter, ...]:
     return workflow.parameters
 
 
-def _around(held: Manifests, running: Mapping[str, localservers.Running]) -> Surroundings:
+def around(held: Manifests, running: Mapping[str, localservers.Running]) -> Surroundings:
+    """What stands beside the run."""
     servers = {name: one.server for name, one in running.items()}
     return Surroundings(templates=held.templates, servers=servers, texts=dict(held.texts))
 
 
-def _used(run: WorkflowRun, held: Manifests) -> list[str]:
+def used(run: WorkflowRun, held: Manifests) -> list[str]:
+    """The servers that the run calls, by name."""
     workflow = _workflow(run, held)
     inner = nesting.find(workflow, held.templates, "spec", "").templates
     specs = (workflow, *(found.spec for found in inner))
@@ -196,7 +198,7 @@ def _used(run: WorkflowRun, held: Manifests) -> list[str]:
 
 
 def _missing(run: WorkflowRun, held: Manifests) -> list[str]:
-    return [name for name in _used(run, held) if name not in held.servers]
+    return [name for name in used(run, held) if name not in held.servers]
 
 
 def _values(run: WorkflowRun, declared: tuple[Parameter, ...], held: Manifests) -> tuple[Mapping[str, Any], Secrets]:
@@ -227,22 +229,22 @@ async def _execute(
     importing = asyncio.create_task(asyncio.to_thread(import_module, "mcp_orchestrator.runner.tools"))
     workflow = _workflow(run, held)
     notes = Notes([task.name for task in workflow.every_task], values[1])
-    wanted = [held.servers[name] for name in _used(run, held)]
+    wanted = [held.servers[name] for name in used(run, held)]
     async with localservers.running(wanted, held, START_SECONDS) as running:
-        found = resolution.resolve(run, _around(held, running))
+        found = resolution.resolve(run, around(held, running))
         if not isinstance(found, Resolved):
             raise Failed("the workflow can't run:\n  " + str(found.message))
         await importing
         from mcp_orchestrator.runner import execute, tools
 
         urls = {name: one.url for name, one in running.items()}
-        around = execute.Surroundings(
+        surroundings = execute.Surroundings(
             servers={server.name: _here(server, urls) for server in found.servers},
             nested={nested.name: nested.spec for nested in found.template.nested},
         )
         limit = run.spec.timeout_seconds or workflow.timeout_seconds or settings.Settings().timeout_seconds
         async with _shown(notes, terminal), tools.McpCaller(urls, run_uid=run.metadata.uid) as caller:
-            ending = await execute.execute(workflow, values[0], around, caller, notes, timeout_seconds=limit)
+            ending = await execute.execute(workflow, values[0], surroundings, caller, notes, timeout_seconds=limit)
     return notes, ending
 
 

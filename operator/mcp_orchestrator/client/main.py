@@ -20,7 +20,7 @@ Command = Callable[[argparse.Namespace], Exit]
 
 def add_to(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands to those of the image."""
-    for add in (_run, _watch, _list, _get, _results, _logs, _diagnose):
+    for add in (_run, _plan, _watch, _list, _get, _results, _logs, _diagnose):
         add(programs)
 
 
@@ -43,10 +43,7 @@ def run(options: argparse.Namespace) -> int:
 def _run(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = programs.add_parser("run", help="run a workflow, on a cluster or on this machine")
     parser.add_argument("template", metavar="TEMPLATE", nargs="?", default="", help="name of the WorkflowTemplate")
-    parser.add_argument(
-        *("-p", "--parameter"), action="append", default=[], metavar="NAME=VALUE", dest="parameters",
-        help="a parameter's value: text, or JSON for other types; NAME=@FILE reads it from a file",
-    )  # fmt: skip
+    _what(parser)
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="seconds that the run may take")
     stay = parser.add_mutually_exclusive_group()
     stay.add_argument("--follow", action="store_true", help="show its tasks until it ends; the exit code tells how")
@@ -60,10 +57,6 @@ def _run(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _on_cluster(parser)
     local = parser.add_argument_group("on this machine")
     local.add_argument("--local", action="store_true", help="run it here, servers as child processes")
-    local.add_argument(
-        *("-f", "--file"), action="append", default=[], metavar="FILE", dest="files",
-        help="a file or a directory with the manifests of template and servers; may be given again",
-    )  # fmt: skip
     _output(parser, "text", "json", "yaml", "name")
     parser.set_defaults(command=_start)
 
@@ -98,6 +91,36 @@ def _start(options: argparse.Namespace) -> Exit:
         results_directory=options.results_dir,
     )
     return runs.run(there, _access(options), options.output)
+
+
+def _plan(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = programs.add_parser("plan", help="say what a run would do, without calling a tool")
+    parser.add_argument("template", metavar="TEMPLATE", nargs="?", default="", help="name of the WorkflowTemplate")
+    _what(parser)
+    _on_cluster(parser)
+    _output(parser, "text", "json")
+
+    def command(options: argparse.Namespace) -> Exit:
+        if not options.files and not options.template:
+            raise Failed("name the template: kubectl get workflowtemplates lists them; or give its files with -f")
+        from mcp_orchestrator.client import plan
+        from mcp_orchestrator.client.localrun import Order
+
+        order = Order(options.files, options.template, options.parameters)
+        return plan.run(order, _access(options), options.output)
+
+    parser.set_defaults(command=command)
+
+
+def _what(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        *("-p", "--parameter"), action="append", default=[], metavar="NAME=VALUE", dest="parameters",
+        help="a parameter's value: text, or JSON for other types; NAME=@FILE reads it from a file",
+    )  # fmt: skip
+    parser.add_argument(
+        *("-f", "--file"), action="append", default=[], metavar="FILE", dest="files",
+        help="a file or a directory with the manifests of template and servers; may be given again",
+    )  # fmt: skip
 
 
 def _watch(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

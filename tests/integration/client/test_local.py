@@ -48,8 +48,16 @@ def written(directory: Path, *objects: dict[str, Any]) -> str:
     return str(path)
 
 
+def plan(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return program("plan", *arguments)
+
+
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "mcp_orchestrator", "run", "--local", *arguments]
+    return program("run", "--local", *arguments, **environ)
+
+
+def program(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "mcp_orchestrator", *arguments]
     return subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **environ}, timeout=90)
 
 
@@ -184,6 +192,66 @@ def test_what_can_not_run_is_said_in_words(
 def test_files_are_needed_and_must_be_there() -> None:
     assert "needs -f FILE" in run("x").stderr
     assert "nowhere.yaml: No such file or directory" in run("-f", "nowhere.yaml").stderr
+
+
+def test_a_plan_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    spec = {
+        "parameters": [{"name": "key", "sensitive": True}, {"name": "n", "schema": {"type": "integer"}, "default": 1}],
+        "tasks": [
+            a_task("first", "add", {"a": 1, "b": 1}),
+            a_task("danger", "crash", when="tasks.first.result.result > 5"),
+            a_task("each", "slow", {"seconds": 1, "begun": str(mark)}, forEach={"items": "${{ [1, 2] }}"}),
+        ],
+        "finally": [a_task("last", "count")],
+    }
+    path = written(tmp_path, a_server(), an_object("WorkflowTemplate", "w", spec))
+    text, data = plan("-f", path, "-p", f"key={SECRET}"), plan("-f", path, "-p", f"key={SECRET}", "-o", "json")
+
+    assert (text.returncode, text.stderr) == (0, "")
+    assert text.stdout.splitlines() == [
+        "4 tasks would run, at most 3 at once",
+        "  first   x.add    only reads",
+        "  danger  x.crash  may destroy data; if tasks.first.result.result > 5; after first",
+        "  each    x.slow   does not say what it may do; once for each of [1, 2]",
+        "  last    x.count  does not say what it may do; at the end, whatever happened",
+        "",
+        "Parameters",
+        "  key: (sensitive)",
+        "  n: 1",
+        "",
+        "1 of them may destroy data, as their tools say: danger",
+    ]
+    told = json.loads(data.stdout)
+    assert told["tasks"][1] == {
+        "name": "danger",
+        "calls": "x.crash",
+        "after": ["first"],
+        "destructive": True,
+        "when": "tasks.first.result.result > 5",
+        "last": False,
+    }
+    assert SECRET not in text.stdout + data.stdout
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        pytest.param({"tasks": [a_task("t", "nothing")]}, "tasks[0].tool", id="no such tool"),
+        pytest.param(
+            {"tasks": [a_task("t", "add", {"a": "x", "b": 1})]}, "tasks[0].arguments.a", id="a wrong argument"
+        ),
+        pytest.param(
+            {"tasks": [a_task("t", "add", dependsOn=["gone"])]}, "tasks[0].dependsOn", id="a wrong dependency"
+        ),
+    ],
+)
+def test_a_plan_that_can_not_be_made_says_why(tmp_path: Path, spec: dict[str, Any], words: str) -> None:
+    done = plan("-f", written(tmp_path, a_server(), an_object("WorkflowTemplate", "w", spec)))
+
+    assert done.returncode in (1, 2)
+    assert words in done.stderr
 
 
 def test_an_interrupted_run_leaves_no_process_behind(tmp_path: Path) -> None:

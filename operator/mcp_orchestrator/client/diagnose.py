@@ -15,6 +15,7 @@ from mcp_orchestrator import settings
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.reading import read
 from mcp_orchestrator.api.workflowrun import Diagnosis, Evidence, RunPhase, WorkflowRun
+from mcp_orchestrator.client import loglines
 from mcp_orchestrator.client.cluster import Access, Cluster, opened
 from mcp_orchestrator.client.exits import Exit
 from mcp_orchestrator.client.terminal import Terminal
@@ -146,17 +147,8 @@ async def _server(cluster: Cluster, name: str, gaps: list[str]) -> ServerScene:
         for pod in pods.newest_first(found)[:1]:
             container = "server" if server.spec.http else "gateway"
             lines = await scenes.log(cluster.client, pod, container, LOG_LINES)
-            scene = replace(scene, log="\n".join(map(_said, lines)))
+            scene = replace(scene, log="\n".join(map(loglines.said, lines)))
     return scene
-
-
-def _said(line: str) -> str:
-    """What a line of a log says: our own programs write JSON."""
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return line
-    return str(fields.get("message", line)) if isinstance(fields, dict) else line
 
 
 async def _secrets(cluster: Cluster, found: ServerScene | None) -> list[Evidence]:

@@ -44,7 +44,7 @@ def _run(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = programs.add_parser("run", help="run a workflow, on a cluster or on this machine")
     parser.add_argument("template", metavar="TEMPLATE", nargs="?", default="", help="name of the WorkflowTemplate")
     _what(parser)
-    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="seconds that the run may take")
+    parser.add_argument("--timeout", type=_count, metavar="SECONDS", help="seconds that the run may take")
     stay = parser.add_mutually_exclusive_group()
     stay.add_argument("--follow", action="store_true", help="show its tasks until it ends; the exit code tells how")
     stay.add_argument("--wait", action="store_true", help="wait until it ends; the exit code tells how")
@@ -175,15 +175,13 @@ def _results(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _logs(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = programs.add_parser("logs", help="print the log of a run's pods")
-    parser.add_argument("run", metavar="RUN", help="name of the run")
-    parser.add_argument("--tail", type=_seconds, default=1000, metavar="LINES", help="lines of each pod; default: 1000")
-    _on_cluster(parser)
+    parser = _of_run(programs, "logs", "print the log of a run's pods", "text", "json")
+    parser.add_argument("--tail", type=_count, default=1000, metavar="LINES", help="lines of each pod; default: 1000")
 
     def command(options: argparse.Namespace) -> Exit:
         from mcp_orchestrator.client import queries
 
-        return queries.logs(options.run, _access(options), options.tail)
+        return queries.logs(options.run, _access(options), options.output, options.tail)
 
     parser.set_defaults(command=command)
 
@@ -200,14 +198,14 @@ def _of_run(
 
 def _patience(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--patience", type=_seconds, metavar="SECONDS",
+        "--patience", type=_count, metavar="SECONDS",
         help="give up waiting after so many seconds, with exit code 124; the run goes on",
     )  # fmt: skip
 
 
-def _seconds(text: str) -> int:
+def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mcp_orchestrator import settings
 from mcp_orchestrator.api.workflowrun import RunPhase, TaskStatus, WorkflowRun
-from mcp_orchestrator.client import given
+from mcp_orchestrator.client import given, loglines
 from mcp_orchestrator.client.cluster import Access, Cluster, opened
 from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.progress import table
@@ -136,7 +136,7 @@ async def _stored(cluster: Cluster, task: TaskStatus) -> Any:
         raise Failed(f"the result of task {task.name} is lost: ConfigMap {pack}: {error}", Exit.GONE) from error
 
 
-def logs(name: str, access: Access, lines: int) -> Exit:
+def logs(name: str, access: Access, output: str, lines: int) -> Exit:
     """What the run's pods wrote, the oldest first. Raises Failed."""
 
     async def work() -> list[str]:
@@ -153,5 +153,5 @@ def logs(name: str, access: Access, lines: int) -> Exit:
 
     terminal = Terminal.of()
     for line in asyncio.run(work()):
-        terminal.line(line)
+        terminal.line(line if output == "json" else loglines.told(line))
     return Exit.OK

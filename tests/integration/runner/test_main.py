@@ -118,7 +118,7 @@ async def test_results_of_any_size_are_bounded_in_the_status_and_whole_for_later
 
 
 async def test_a_run_that_takes_too_long_is_ended(scene: Scene, faulty: Faulty) -> None:
-    workflow = {"timeoutSeconds": 1, "tasks": [a_task("endless", "t", timeoutSeconds=60)]}
+    workflow = {"timeoutSeconds": 5, "tasks": [a_task("endless", "t", timeoutSeconds=60)]}
     await scene.admit({"x": faulty.url("/silence")}, workflow)
     code, status, _ = await scene.run()
     assert code == 0

@@ -37,6 +37,8 @@ class Settings:
     identity: str = "mcp-orchestrator"
     runner_accounts: str = "create"
     """create: the operator makes the runners' service account in each namespace; existing: the chart did."""
+    cache_secret: str = ""
+    """The Secret that says where the cache is, in each namespace that has runs; none for no cache."""
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -63,6 +65,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         leader_elect=source.choice("LEADER_ELECT", "true", ("true", "false")) == "true",
         identity=source.text("IDENTITY", default.identity),
         runner_accounts=source.choice("RUNNER_ACCOUNTS", default.runner_accounts, ("create", "existing")),
+        cache_secret=source.text("CACHE_SECRET", default.cache_secret),
     )
 
 

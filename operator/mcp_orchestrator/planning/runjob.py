@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mcp_orchestrator.api.base import GROUP, RUNNER_MANAGER
+from mcp_orchestrator.api.cache import CacheMode
 from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.planning import manifests, podparts
 from mcp_orchestrator.settings import Settings
@@ -18,6 +19,12 @@ PARAMETERS = "/var/run/mcp-orchestrator/parameters"
 """Where the runner reads the parameters that stand in Secrets and ConfigMaps: a file for each, by its name."""
 RESULTS = "/var/run/mcp-orchestrator/results"
 """Where the runner reads results of earlier attempts, and of the run that it resumes: a file for each, by digest."""
+CACHE_KEYS = {
+    "MCP_ORCHESTRATOR_CACHE_URL": "url",
+    "MCP_ORCHESTRATOR_CACHE_KEY": "key",
+    "MCP_ORCHESTRATOR_CACHE_CA": "ca.crt",
+}
+"""The runner's variables for the cache, and the keys of the Secret that they come from."""
 READABLE = 0o440
 """For the runner alone, which has the group of its volumes."""
 
@@ -76,6 +83,7 @@ def _pod(run: WorkflowRun, timeout_seconds: int, traceparent: str, settings: Set
             {"name": "TRACEPARENT", "value": traceparent},
             podparts.downward("MCP_ORCHESTRATOR_POD_NAME", "metadata.name"),
             podparts.downward("MCP_ORCHESTRATOR_POD_UID", "metadata.uid"),
+            *_cache(run, settings.cache_secret),
         ],
         "resources": podparts.resources(placement.resources if placement else None),
         "securityContext": podparts.container_security(),
@@ -91,6 +99,14 @@ def _pod(run: WorkflowRun, timeout_seconds: int, traceparent: str, settings: Set
         "volumes": [podparts.TMP_VOLUME, *volumes],
     }
     return pod | (podparts.placement(placement.node_selector, placement.tolerations) if placement else {})
+
+
+def _cache(run: WorkflowRun, secret: str) -> Iterator[dict[str, Any]]:
+    """Where the cache is, by reference, since the operator may read no Secret; for a run that may use it."""
+    if secret and run.spec.cache != CacheMode.BYPASS:
+        for name, key in CACHE_KEYS.items():
+            # Without them the pod starts all the same, and makes its calls.
+            yield {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": True}}}
 
 
 def _volumes(run: WorkflowRun) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.builders import a_run, a_server, a_spec
 
+from mcp_orchestrator.api.cache import CacheMode
 from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec
 from mcp_orchestrator.api.workflowrun import ResolvedTemplate, WorkflowRunStatus
 from mcp_orchestrator.api.workflowtemplate import RunnerPod
@@ -63,15 +65,21 @@ def containers_of(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {container["name"]: container for container in pod["containers"]}
 
 
-def job_of(name: str = "run-1", pod: Mapping[str, Any] | None = None, template: str | None = "notes") -> dict[str, Any]:
+def job_of(
+    name: str = "run-1",
+    pod: Mapping[str, Any] | None = None,
+    template: str | None = "notes",
+    settings: Settings = SETTINGS,
+    **fields: Any,
+) -> dict[str, Any]:
     spec = a_spec(**({"pod": RunnerPod.model_validate(pod)} if pod else {}))
     named = {"name": template} if template else {}
     status = WorkflowRunStatus(
         template=ResolvedTemplate(**named, digest="sha256:0", spec=spec),
         job_name=manifests.job_name(name, f"uid-of-{name}", 1),
     )
-    run = a_run(name, status=status)
-    return runjob.run_job(run, timeout_seconds=90, seconds_left=90, traceparent="00-a-b-01", settings=SETTINGS)
+    run = a_run(name, status=status, **fields)
+    return runjob.run_job(run, timeout_seconds=90, seconds_left=90, traceparent="00-a-b-01", settings=settings)
 
 
 def pods() -> Iterator[Any]:
@@ -313,6 +321,21 @@ def test_the_runner_knows_its_run_and_its_pod() -> None:
         "MCP_ORCHESTRATOR_POD_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
         "MCP_ORCHESTRATOR_POD_UID": {"fieldRef": {"fieldPath": "metadata.uid"}},
     }
+
+
+def test_the_runner_learns_where_the_cache_is_by_reference_and_starts_without_it() -> None:
+    settings = replace(SETTINGS, cache_secret="cache")  # noqa: S106 - its name
+    (runner,) = job_of(settings=settings)["spec"]["template"]["spec"]["containers"]
+    found = environment(runner)
+    for name, key in (("URL", "url"), ("KEY", "key"), ("CA", "ca.crt")):
+        reference = {"name": "cache", "key": key, "optional": True}
+        assert found[f"MCP_ORCHESTRATOR_CACHE_{name}"] == {"secretKeyRef": reference}
+
+
+def test_a_run_that_bypasses_the_cache_does_not_learn_where_it_is() -> None:
+    settings = replace(SETTINGS, cache_secret="cache")  # noqa: S106 - its name
+    (runner,) = job_of(settings=settings, cache=CacheMode.BYPASS)["spec"]["template"]["spec"]["containers"]
+    assert not any("CACHE" in name for name in environment(runner))
 
 
 def test_a_workflow_says_where_its_runs_are_placed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 from tests.builders import a_spec, a_task
 from tests.integration.runner import keyvalue
 from tests.integration.runner.keyvalue import PASSWORD, Server
@@ -130,6 +132,23 @@ async def test_a_lock_that_is_over_is_not_taken_from_the_next_one(server: Server
     await eventually("the end of the lock", next_one)
     await late()
     assert await store.lock("n:1", 30) is None
+
+
+async def test_a_user_with_the_rights_that_the_docs_give_can_do_all_that_is_needed_and_no_more(server: Server) -> None:
+    docs = (Path(__file__).parents[3] / "docs" / "chart.md").read_text()
+    found = re.search("`(ACL SETUSER team-a on >PASSWORD [^`]+)`", docs)
+    assert found
+    async with Redis.from_url(server.url) as client:
+        await client.execute_command(*found[1].split())
+    async with RedisStore(f"redis://team-a:PASSWORD@127.0.0.1:{server.port}/0") as store:
+        await store.put("team-a:1", b"value", 60)
+        assert await store.get("team-a:1", 10) == b"value"
+        unlock = await store.lock("team-a:1", 30)
+        assert unlock
+        await unlock()
+        assert list(await server.contents()) == ["mcp-orchestrator:team-a:1"]
+        with pytest.raises(StoreFailed, match="NoPermissionError: "):
+            await store.get("team-b:1", 10)
 
 
 @pytest.mark.parametrize(

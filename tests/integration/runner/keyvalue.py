@@ -44,6 +44,12 @@ class Server:
         async with Redis.from_url(self.url) as client:
             return float(await client.pttl(key)) / 1000
 
+    async def bytes_sent(self) -> int:
+        """By the server, to all its clients."""
+        async with Redis.from_url(self.url) as client:
+            found = await client.info("stats")
+            return int(found["total_net_output_bytes"])
+
     async def stop(self) -> None:
         """Let it be gone."""
         self.process.kill()

@@ -105,9 +105,12 @@ async def test_a_value_stands_until_its_end(server: Server, store: RedisStore) -
     await eventually("the end of the value", over)
 
 
-async def test_of_a_value_that_is_too_large_nothing_is_read(store: RedisStore) -> None:
+async def test_a_value_that_is_too_large_is_not_there_and_is_not_sent(server: Server, store: RedisStore) -> None:
     await store.put("n:1", b"x" * (MOST_BYTES + 1), 60)
     assert await store.get("n:1", MOST_BYTES) is None
+    before = await server.bytes_sent()
+    assert await store.get("n:1", 1024) is None
+    assert await server.bytes_sent() - before < MOST_BYTES
 
 
 async def test_a_lock_is_one_holders_until_it_is_given_back(server: Server) -> None:

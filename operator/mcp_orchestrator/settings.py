@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 PREFIX = "MCP_ORCHESTRATOR_"
+_KEY_PREFIX = r"(?=.{0,63}$)([\w-][\w.-]*(/[\w-][\w.-]*)*)?"
+"""Short, since each reference to a result has it, and a status may have a thousand of them."""
 
 
 class InvalidSetting(ValueError):
@@ -16,6 +19,37 @@ class InvalidSetting(ValueError):
 def clock() -> datetime:
     """The present moment in UTC. The only place that reads the wall clock, so that everything else takes `now`."""
     return datetime.now(UTC)  # noqa: TID251 - the one allowed reader
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStore:
+    """A bucket for results that are too large for a run's status. Its credentials are the runner's affair alone."""
+
+    bucket: str
+    prefix: str = ""
+    """What all keys begin with, without slashes at its ends."""
+    endpoint: str = ""
+    """Where the store is, if it is not AWS."""
+    region: str = ""
+    secret_name: str = ""
+    """The Secret with the credentials, in each namespace that has runs; none for the identity of the runner's pod."""
+    max_result_bytes: int = 16 * 1024 * 1024
+    """The most compressed bytes of one result."""
+    max_run_bytes: int = 256 * 1024 * 1024
+    """The most compressed bytes of all results that one pod of a run writes."""
+
+    def environment(self) -> dict[str, str]:
+        """The variables that tell another program of the image, as `read` understands them."""
+        told = {
+            "BUCKET": self.bucket,
+            "PREFIX": self.prefix,
+            "ENDPOINT": self.endpoint,
+            "REGION": self.region,
+            "SECRET": self.secret_name,
+            "MAX_RESULT_BYTES": str(self.max_result_bytes),
+            "MAX_RUN_BYTES": str(self.max_run_bytes),
+        }
+        return {f"OBJECT_STORE_{name}": value for name, value in told.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +71,8 @@ class Settings:
     identity: str = "mcp-orchestrator"
     runner_accounts: str = "create"
     """create: the operator makes the runners' service account in each namespace; existing: the chart did."""
+    object_store: ObjectStore | None = None
+    """None keeps large results in ConfigMaps."""
     cache_secret: str = ""
     """The Secret that says where the cache is, in each namespace that has runs; none for no cache."""
 
@@ -65,7 +101,24 @@ def read(environ: Mapping[str, str]) -> Settings:
         leader_elect=source.choice("LEADER_ELECT", "true", ("true", "false")) == "true",
         identity=source.text("IDENTITY", default.identity),
         runner_accounts=source.choice("RUNNER_ACCOUNTS", default.runner_accounts, ("create", "existing")),
+        object_store=_object_store(source),
         cache_secret=source.text("CACHE_SECRET", default.cache_secret),
+    )
+
+
+def _object_store(source: _Source) -> ObjectStore | None:
+    name = "OBJECT_STORE_"
+    if not source.text(f"{name}BUCKET", ""):
+        return None
+    default = ObjectStore("")
+    return ObjectStore(
+        bucket=source.shaped(f"{name}BUCKET", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of a bucket"),
+        prefix=source.shaped(f"{name}PREFIX", _KEY_PREFIX, "a path like a/b, of at most 63 characters"),
+        endpoint=source.shaped(f"{name}ENDPOINT", r"(https?://[^\s@?#]+)?", "an http or https URL").rstrip("/"),
+        region=source.text(f"{name}REGION", ""),
+        secret_name=source.text(f"{name}SECRET", ""),
+        max_result_bytes=source.integer(f"{name}MAX_RESULT_BYTES", default.max_result_bytes, 1),
+        max_run_bytes=source.integer(f"{name}MAX_RUN_BYTES", default.max_run_bytes, 1),
     )
 
 
@@ -81,6 +134,12 @@ class _Source:
         if not value.isdecimal() or int(value) < least:
             raise InvalidSetting(f"{PREFIX}{name} is {value!r}: set it to a whole number of at least {least}")
         return int(value)
+
+    def shaped(self, name: str, pattern: str, what: str) -> str:
+        value = self.text(name, "")
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise InvalidSetting(f"{PREFIX}{name} is {value!r}: set it to {what}")
+        return value
 
     def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         value = self.text(name, default)

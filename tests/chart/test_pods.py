@@ -73,6 +73,13 @@ def test_the_operator_accepts_the_environment_that_the_chart_gives() -> None:
     assert (read.image, read.image_pull_policy, read.cache_secret) == ("x:y", "Never", "cache")
 
 
+def test_the_operator_knows_the_object_store_that_the_chart_names() -> None:
+    given = {"bucket": "results", "prefix": "mcp/dev", "endpoint": "http://minio:9000", "secretName": "bucket-keys"}
+    store = settings.read(helm.environment(helm.NO_CRDS | {"objectStore": given})).object_store
+    assert store == settings.ObjectStore("results", "mcp/dev", "http://minio:9000", secret_name="bucket-keys")  # noqa: S106 - its name
+    assert settings.read(helm.environment()).object_store is None
+
+
 def test_the_charts_defaults_are_the_operators() -> None:
     given, default = settings.read(helm.environment()), settings.Settings()
     assert (given.max_concurrent_workflows, given.timeout_seconds) == (10, 3600)

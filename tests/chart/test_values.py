@@ -40,6 +40,8 @@ OTHER: dict[str, Any] = {
     "metrics.serviceMonitor.labels": {"a": "b"},
     "mode": "development",
     "nodeSelector": {"a": "b"},
+    "objectStore.endpoint": "https://store.example",
+    "objectStore.maxResultBytes": 1048576,
     "podAnnotations": {"a": "b"},
     "podLabels": {"a": "b"},
     "podSecurityContext": {"runAsUser": 20000},
@@ -59,6 +61,7 @@ OTHER: dict[str, Any] = {
 CONTEXT: dict[str, dict[str, Any]] = {
     "crds": {"crds": {"install": True}},
     "metrics": {"metrics": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}},
+    "objectStore": {"objectStore": {"bucket": "results"}},
     "serviceAccount.create": {"serviceAccount": {"name": "a"}},
 }
 """What else must be set for a value to act."""
@@ -118,6 +121,7 @@ def test_every_value_changes_what_is_installed(path: str, default: Any) -> None:
         pytest.param("image.digest", "sha256:abc", id="short-digest"),
         pytest.param("watchNamespaces", "a,b", id="text-for-a-list"),
         pytest.param("timeoutMilliseconds", 60, id="seconds-for-milliseconds"),
+        pytest.param("objectStore.endpoint", "https://me:password@store", id="credentials-in-an-endpoint"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name(path: str, value: Any) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from tests import cluster
+from tests.e2e import programs
 from tests.e2e.space import Space
 from tests.objects import DEMO_IMAGE, a_run, a_server
 
@@ -269,10 +268,10 @@ CASES = {
 @pytest.fixture(scope="module")
 def failures(space: Space) -> Space:
     """All runs, on their way to their failures."""
-    programs = {name: (SERVERS / name).read_text() for name in ("faults_http.py", "misbehaving.py")}
+    sources = {name: (SERVERS / name).read_text() for name in ("faults_http.py", "misbehaving.py")}
     key = {"api-key": base64.b64encode(SECRET.encode()).decode()}
     space.apply(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "programs"}, "data": programs},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "programs"}, "data": sources},
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "data": key},
         by_http("faulty", env=KEY),
         by_http("hungry", resources={"requests": {"memory": "64Mi"}, "limits": {"memory": "64Mi"}}),
@@ -318,9 +317,7 @@ def test_a_failed_run_says_why_shows_what_was_seen_and_what_to_do(failures: Spac
 
 def diagnose(space: Space, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The program, as a person runs it."""
-    command = [sys.executable, "-m", "mcp_orchestrator", "diagnose", "-n", space.namespace, *arguments]
-    environ = {"KUBECONFIG": str(space.kubeconfig), "PATH": os.environ["PATH"]}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environ, timeout=60)
+    return programs.run(space, "diagnose", *arguments)
 
 
 def test_the_program_shows_what_was_seen_what_is_there_now_and_what_to_do(failures: Space) -> None:

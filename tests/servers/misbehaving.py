@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import random
 import signal
 import sys
 from pathlib import Path
@@ -100,6 +101,12 @@ def proto_fail(code: int, message: str) -> str:
 def big(kib: int) -> str:
     """Answer with that much text."""
     return "x" * 1024 * kib
+
+
+@server.tool()
+def noise(kib: int, seed: int) -> str:
+    """Answer with that much text that hardly compresses, the same for each seed."""
+    return random.Random(seed).randbytes(512 * kib).hex()  # noqa: S311 - noise
 
 
 @server.tool()

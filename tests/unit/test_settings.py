@@ -7,7 +7,7 @@ from datetime import UTC
 import pytest
 
 from mcp_orchestrator import settings
-from mcp_orchestrator.settings import InvalidSetting, Settings
+from mcp_orchestrator.settings import InvalidSetting, ObjectStore, Settings
 
 
 def read(**variables: str) -> Settings:
@@ -60,15 +60,37 @@ def test_a_variable_sets_its_field(variables: dict[str, str], field: str, value:
         pytest.param("TIMEOUT", "1e6", "set it to a whole number of at least 1000", id="a fraction"),
         pytest.param("WORKERS", "0", "set it to a whole number of at least 1", id="no workers"),
         pytest.param("LEADER_ELECT", "maybe", "set it to one of true, false", id="truth"),
+        pytest.param("OBJECT_STORE_BUCKET", "s3://x", "set it to the name of a bucket", id="a bucket's URL"),
+        pytest.param("OBJECT_STORE_PREFIX", "/a/", "set it to a path like a/b, of at most 63 characters", id="slashes"),
+        pytest.param("OBJECT_STORE_ENDPOINT", "minio:9000", "set it to an http or https URL", id="no URL"),
+        pytest.param("OBJECT_STORE_ENDPOINT", "http://me:pw@minio", "set it to an http or https URL", id="a password"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_with_the_variable_and_the_remedy(
     name: str, value: str, remedy: str
 ) -> None:
     with pytest.raises(InvalidSetting) as raised:
-        read(**{name: value})
+        read(**{"OBJECT_STORE_BUCKET": "results", name: value})
 
     assert str(raised.value) == f"MCP_ORCHESTRATOR_{name} is {value!r}: {remedy}"
+
+
+def test_without_a_bucket_there_is_no_object_store() -> None:
+    assert read(OBJECT_STORE_PREFIX="a", OBJECT_STORE_ENDPOINT="rubbish").object_store is None
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        pytest.param(ObjectStore("results"), id="a bucket"),
+        pytest.param(
+            ObjectStore("my.bucket", "a/b", "http://minio.storage:9000", "eu-west-1", "bucket-keys", 10, 20),
+            id="everything",
+        ),
+    ],
+)
+def test_the_runner_reads_the_object_store_just_as_the_operator_did(store: ObjectStore) -> None:
+    assert read(**store.environment()).object_store == store
 
 
 def test_the_clock_tells_utc() -> None:

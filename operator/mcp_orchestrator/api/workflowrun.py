@@ -270,9 +270,9 @@ class TaskStatus(Model):
     result_preview: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
         None, description="The beginning of a result that does not stand here."
     )
-    result_ref: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+    result_ref: Annotated[str, StringConstraints(max_length=288)] | None = Field(
         None,
-        description="Where the whole result stands: the ConfigMap and its key as NAME/KEY, compressed by gzip; or the "
+        description="Where the whole result stands, compressed by gzip: the ConfigMap and its key as NAME/KEY; or the "
         "address of an object as s3://BUCKET/KEY.",
     )
     reason: Word | None = Field(None, description="Why it was skipped, or runs again, in one word.")

@@ -35,6 +35,10 @@ class Terminal:
         """A line."""
         print(text, file=self.out)
 
+    def back(self, lines: int) -> None:
+        """Go back over so many lines and clear them, to print them anew."""
+        self.out.write(f"\x1b[{lines}A\x1b[J")
+
     def paint(self, text: str, colour: str) -> str:
         """The text in a colour, where there are colours."""
         return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colours else text

@@ -113,7 +113,7 @@ def gateway_configuration(server: MCPServer) -> dict[str, Any]:
             "url": spec.remote.url,
             "allowPrivate": spec.remote.allow_private,
             "headers": [
-                {"name": header.name, "prefix": header.prefix, "env": _header_variable(number)}
+                {"name": header.name, "prefix": header.prefix, "env": header_variable(number)}
                 for number, header in enumerate(spec.remote.headers)
             ],
         }
@@ -217,9 +217,10 @@ def _gateway(server: MCPServer, settings: Settings, image: str, own: Mapping[str
     }
 
 
-def _header_variable(number: int) -> str:
+def header_variable(number: int) -> str:
+    """The variable that has the value of a header of a remote server."""
     return f"MCP_ORCHESTRATOR_HEADER_{number}"
 
 
 def _header(number: int, header: RemoteHeader) -> dict[str, Any]:
-    return {"name": _header_variable(number), "valueFrom": {"secretKeyRef": header.secret_key_ref.wire()}}
+    return {"name": header_variable(number), "valueFrom": {"secretKeyRef": header.secret_key_ref.wire()}}

@@ -9,7 +9,7 @@ from mcp_orchestrator.api.base import GROUP, RUNNER_MANAGER
 from mcp_orchestrator.api.cache import CacheMode
 from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.planning import manifests, podparts
-from mcp_orchestrator.settings import Settings
+from mcp_orchestrator.settings import ObjectStore, Settings
 
 START_SECONDS = 300
 """How long a run's pod may take to be placed, to fetch its image and to start."""
@@ -19,6 +19,12 @@ PARAMETERS = "/var/run/mcp-orchestrator/parameters"
 """Where the runner reads the parameters that stand in Secrets and ConfigMaps: a file for each, by its name."""
 RESULTS = "/var/run/mcp-orchestrator/results"
 """Where the runner reads results of earlier attempts, and of the run that it resumes: a file for each, by digest."""
+OBJECT_STORE_KEYS = {
+    "AWS_ACCESS_KEY_ID": "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY": "AWS_SECRET_ACCESS_KEY",
+    "MCP_ORCHESTRATOR_OBJECT_STORE_CA": "ca.crt",
+}
+"""The runner's variables for the object store, and the keys of the Secret that they come from."""
 CACHE_KEYS = {
     "MCP_ORCHESTRATOR_CACHE_URL": "url",
     "MCP_ORCHESTRATOR_CACHE_KEY": "key",
@@ -71,6 +77,7 @@ def _pod(run: WorkflowRun, timeout_seconds: int, traceparent: str, settings: Set
         "RUN_TIMEOUT_SECONDS": str(timeout_seconds),
         "LOG_LEVEL": settings.log_level,
         "MODE": settings.mode,
+        **(settings.object_store.environment() if settings.object_store else {}),
     }
     volumes = list(_volumes(run))
     container = {
@@ -83,6 +90,7 @@ def _pod(run: WorkflowRun, timeout_seconds: int, traceparent: str, settings: Set
             {"name": "TRACEPARENT", "value": traceparent},
             podparts.downward("MCP_ORCHESTRATOR_POD_NAME", "metadata.name"),
             podparts.downward("MCP_ORCHESTRATOR_POD_UID", "metadata.uid"),
+            *_credentials(settings.object_store),
             *_cache(run, settings.cache_secret),
         ],
         "resources": podparts.resources(placement.resources if placement else None),
@@ -99,6 +107,15 @@ def _pod(run: WorkflowRun, timeout_seconds: int, traceparent: str, settings: Set
         "volumes": [podparts.TMP_VOLUME, *volumes],
     }
     return pod | (podparts.placement(placement.node_selector, placement.tolerations) if placement else {})
+
+
+def _credentials(store: ObjectStore | None) -> Iterator[dict[str, Any]]:
+    """The object store's credentials, by reference: the operator may read no Secret."""
+    if store and store.secret_name:
+        for name, key in OBJECT_STORE_KEYS.items():
+            # Without them the pod starts all the same, and large results go into ConfigMaps.
+            reference = {"name": store.secret_name, "key": key, "optional": True}
+            yield {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
 
 def _cache(run: WorkflowRun, secret: str) -> Iterator[dict[str, Any]]:

@@ -112,16 +112,16 @@ class Attempts:
         key = cache.key(work.server, work.task.tool or "", work.arguments, hidden=hidden)
         patience = min(_allowed_seconds(work), work.end - asyncio.get_running_loop().time())
         async with cache.turn(key, patience, lambda: gate.closing is None) as found:
-            if found and self._will_do(work, found):
+            if found and await self._will_do(work, found):
                 return found, CacheUse.HIT
             answer = await self._repeat(work, gate, slots)
             encoded = answer.encode()
             return answer, await cache.keep(key, b"" if self._board.hides(encoded) else encoded, ttl_seconds)
 
-    def _will_do(self, work: _Work, answer: Answer) -> bool:
+    async def _will_do(self, work: _Work, answer: Answer) -> bool:
         """Whether an answer of another call counts as success here too."""
         try:
-            self._accept(work, answer)
+            await self._accept(work, answer)
         except CallFailed:
             return False  # then the call itself says why, or has a better answer
         return True
@@ -182,14 +182,14 @@ class Attempts:
         except Exception as error:
             raise _broken(work, error) from error
         work.under_way = False
-        self._accept(work, answer)
+        await self._accept(work, answer)
         return answer
 
-    def _accept(self, work: _Work, answer: Answer) -> None:
+    async def _accept(self, work: _Work, answer: Answer) -> None:
         """Take the answer as the unit's. Raises CallFailed if it is none."""
         if work.task.success_when is not None:
             _check_success(work.task.success_when, work.scope, answer)
-        self._board.keep(answer)
+        await self._board.keep(answer)
 
 
 def _allowed_seconds(work: _Work) -> float:

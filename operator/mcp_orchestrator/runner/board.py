@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,10 @@ from mcp_orchestrator.runner.records import Reporter, UnitFailed, UnitRecord, Un
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.stop import Stopped
 
+NAMES_BYTES = 136 * 1024
+"""What units may take in the status when nothing but their names and phases is shown: less than a report may have."""
+_BARE_BYTES = len('{"name":"","phase":"Indeterminate"},')
+
 
 class Board:
     """The records of all units. `recorded` are those of an earlier pod, or of the run that this one resumes."""
@@ -24,7 +28,8 @@ class Board:
         self._records = dict(recorded)
         self._report = report
         self._clock = clock
-        self._room = most_units
+        self._most = self._room = most_units
+        self._names_room = NAMES_BYTES
         self.stopping = False
         """Whether what is open is left to another pod: then nothing is put on record that stopping brought about."""
         for record in recorded.values():
@@ -33,12 +38,16 @@ class Board:
     def __getitem__(self, unit: str) -> UnitRecord:
         return self._records.get(unit) or UnitRecord(unit)
 
-    def has_room_for(self, units: int) -> bool:
-        """Count that many further units, if the run may have them."""
-        if units > self._room:
-            return False
-        self._room -= units
-        return True
+    def take_in(self, units: Sequence[str]) -> str:
+        """Count further units by their names. Returns why the run can't have them; empty if it can."""
+        size = sum(len(unit.encode()) + _BARE_BYTES for unit in units)
+        if len(units) > self._room:
+            return f"the run would have more than {self._most} tasks; do less in one run"
+        if size > self._names_room:
+            return "the names of the run's tasks would not fit into its status; shorten the keys, or do less in one run"
+        self._room -= len(units)
+        self._names_room -= size
+        return ""
 
     def begin(self, unit: str) -> None:
         """A unit of several calls runs, unless it is on record as ended."""
@@ -62,9 +71,9 @@ class Board:
         """Show the value nowhere from now on."""
         self._report.conceal(value)
 
-    def keep(self, answer: Answer) -> None:
+    async def keep(self, answer: Answer) -> None:
         """Find room for an answer. Raises CallFailed if there is none."""
-        self._report.keep(answer)
+        await self._report.keep(answer)
 
     def hides(self, encoded: bytes) -> bool:
         """Whether JSON has a secret in it."""

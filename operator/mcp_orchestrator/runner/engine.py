@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, SkipReason, TaskError, TaskPhase
-from mcp_orchestrator.api.workflowtemplate import MAX_DEPTH, MAX_UNITS, Task, WorkflowTemplateSpec
+from mcp_orchestrator.api.workflowtemplate import MAX_DEPTH, Task, WorkflowTemplateSpec
 from mcp_orchestrator.planning import caching, expressions, parameters, wording
 from mcp_orchestrator.planning.expressions import Scope
 from mcp_orchestrator.runner import fanout, outputs, values
@@ -147,9 +147,8 @@ class Engine:
         if spec is None or place.depth >= MAX_DEPTH:
             why = "is not on record" if spec is None else f"stands more than {MAX_DEPTH} levels deep"
             raise _failed(ErrorClass.RUNNER, f'the workflow "{name}" {why}')
-        if not self._board.has_room_for(len(spec.tasks) + len(spec.finally_)):
-            message = f'with the workflow "{name}" the run would have more than {MAX_UNITS} tasks; do less in one run'
-            raise _failed(ErrorClass.EXPRESSION, message)
+        if why := self._board.take_in([f"{unit}/{inner.name}" for inner in spec.every_task]):
+            raise _failed(ErrorClass.EXPRESSION, f'with the workflow "{name}" {why}')
         params = _parameters(task, spec, scope)
         gate = Gate(place.gate)
         width = spec.max_parallel_tasks

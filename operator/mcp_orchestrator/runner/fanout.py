@@ -9,7 +9,7 @@ from typing import Any
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import SkipReason, TaskError, TaskPhase
-from mcp_orchestrator.api.workflowtemplate import MAX_UNITS, ForEach, Task
+from mcp_orchestrator.api.workflowtemplate import ForEach, Task
 from mcp_orchestrator.planning import expressions, plain, wording
 from mcp_orchestrator.planning.expressions import Scope
 from mcp_orchestrator.runner.board import Board
@@ -50,9 +50,9 @@ async def spread(
     """Run all items. Raises UnitFailed if more of them fail than may."""
     assert task.for_each  # noqa: S101 - the caller asked
     found, keyed = items(task.for_each, unit, scope)
-    if not board.has_room_for(len(found)):
-        message = f"with these {len(found)} items the run would have more than {MAX_UNITS} tasks; do less in one run"
-        raise UnitFailed(TaskError(class_=ErrorClass.EXPRESSION, message=f"forEach.items: {message}"))
+    if why := board.take_in([item.unit for item in found]):
+        message = f"forEach.items: with these {len(found)} items {why}"
+        raise UnitFailed(TaskError(class_=ErrorClass.EXPRESSION, message=message))
     run = _Spread(task.for_each, unit, perform, board, Gate(gate), len(found))
     # What was under way in a lost pod comes first: it is brought to its end, whatever becomes of the others.
     waiting = iter(sorted(found, key=run.is_fresh))

@@ -44,9 +44,9 @@ class Journal:
         """Pass it on."""
         self._report.conceal(value)
 
-    def keep(self, answer: Answer) -> None:
+    async def keep(self, answer: Answer) -> None:
         """Pass it on. Raises CallFailed if there is no room."""
-        self._report.keep(answer)
+        await self._report.keep(answer)
 
     def hides(self, encoded: bytes) -> bool:
         """Pass it on."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mcp_orchestrator.cluster.client import Client
     from mcp_orchestrator.runner.fence import Pod
     from mcp_orchestrator.runner.journal import Journal
+    from mcp_orchestrator.runner.objects import Objects
+    from mcp_orchestrator.runner.packs import Owner
     from mcp_orchestrator.runner.parameterfiles import Given
     from mcp_orchestrator.runner.records import Ending, UnitRecord
 
@@ -48,6 +50,7 @@ class Environment:
     mode: str
     traceparent: str
     termination_log: str
+    object_store: settings.ObjectStore | None = None
 
 
 class Stopper:
@@ -132,6 +135,7 @@ def read(environ: Mapping[str, str]) -> Environment:
         mode=general.mode,
         traceparent=environ.get("TRACEPARENT", ""),
         termination_log=environ.get(f"{settings.PREFIX}TERMINATION_LOG", "") or TERMINATION_LOG,
+        object_store=general.object_store,
     )
 
 
@@ -158,7 +162,7 @@ async def work(environment: Environment, stop: Stopper) -> str:
 
 async def execute_taken(client: Client, run: WorkflowRun, pod: Pod, environment: Environment, stop: Stopper) -> None:
     """Execute a run that is ours and report it to its end. Raises RunLost, NotReported; Stopped before its end."""
-    from mcp_orchestrator.runner import applying, journal, parameterfiles, recorded, reporting
+    from mcp_orchestrator.runner import applying, journal, parameterfiles, recorded, reporting, resuming
     from mcp_orchestrator.runner.packs import Owner, Packs
     from mcp_orchestrator.runner.secrets import Secrets
 
@@ -167,16 +171,19 @@ async def execute_taken(client: Client, run: WorkflowRun, pod: Pod, environment:
     assert runner  # noqa: S101 - likewise
     given = parameterfiles.resolve(run.spec, template.spec.parameters)
     owner = Owner(pod.namespace, pod.run_name, run.metadata.uid, run.status.job_name or pod.name)
+    objects = _objects(environment.object_store, owner)
     report = reporting.Report(
         [task.name for task in template.spec.every_task],
         reporting.Identity(pod.name, pod.uid, runner.start_time or settings.clock(), runner.attempt),
         Packs(owner, recorded.references(run.status)),
         Secrets(given.secrets),
+        objects,
     )
     target = applying.Target(pod.namespace, pod.run_name, run.metadata.uid, pod.uid)
     applier = applying.Applier(client, target, run.metadata.resource_version, report, stop.give_up)
     notes = journal.Journal(report, applier.commit, run, environment.traceparent)
-    known = await _known(client, run)
+    known = await _known(client, run, objects)
+    await resuming.keep(known, report)
     applier.start()
     try:
         ending = await _execute(run, environment, stop, notes, given, known)
@@ -188,13 +195,22 @@ async def execute_taken(client: Client, run: WorkflowRun, pod: Pod, environment:
     await applier.finish()
 
 
-async def _known(client: Client, run: WorkflowRun) -> Mapping[str, UnitRecord]:
+def _objects(store: settings.ObjectStore | None, owner: Owner) -> Objects | None:
+    """The run's objects, if there is a store. Its client takes a few megabytes, so it is imported only then."""
+    if store is None:
+        return None
+    from mcp_orchestrator.runner.objects import Objects
+
+    return Objects(store, owner, os.environ)
+
+
+async def _known(client: Client, run: WorkflowRun, objects: Objects | None) -> Mapping[str, UnitRecord]:
     """The units that an earlier pod has on record, else those of the run that this one resumes."""
     from mcp_orchestrator.runner import recorded, resuming
 
     if run.status.tasks or not run.spec.resume_from:
-        return recorded.records(run.status)
-    return await resuming.records(client, run)
+        return recorded.records(run.status, await resuming.stored(run.status, objects))
+    return await resuming.records(client, run, objects)
 
 
 async def _execute(

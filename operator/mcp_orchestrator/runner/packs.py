@@ -7,7 +7,6 @@ number, so a second try to write it finds the first.
 from __future__ import annotations
 
 import base64
-import gzip
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from mcp_orchestrator.api.base import API_VERSION
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.planning import plain
-from mcp_orchestrator.runner import values
+from mcp_orchestrator.runner import packing, values
 from mcp_orchestrator.runner.calls import CallFailed
 from mcp_orchestrator.runner.results import Answer
 
@@ -25,8 +24,6 @@ ITEM_BYTES = 1000 * 1000
 """The most compressed bytes of one result: a ConfigMap holds 1 MiB in all."""
 TOTAL_BYTES = 32 * 1024 * 1024
 """The most compressed bytes of all results of a run."""
-LEVEL = 4
-"""Of gzip: 1 MiB of JSON takes some 20 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +59,32 @@ class Packs:
     def __init__(self, owner: Owner, known: Iterable[str] = (), total_bytes: int = TOTAL_BYTES) -> None:
         self.owner = owner
         self._room = total_bytes
-        self._references = {reference.rpartition("/")[2]: reference for reference in known}
+        self._references: dict[str, str] = {}
         self._open: dict[str, bytes] = {}
         self._number = 0
         self._closed: list[dict[str, Any]] = []
+        for reference in known:
+            self.know(reference)
 
     def reference(self, answer: Answer) -> str | None:
         """Where the answer stands, if it does."""
         return self._references.get(answer.digest)
 
+    def know(self, reference: str) -> None:
+        """An answer stands there, by its digest."""
+        self._references[reference.rpartition("/")[2]] = reference
+
     def add(self, answer: Answer) -> str:
         """Put the answer into a pack; where it stands from now on. Raises CallFailed if there is no room for it."""
         if known := self.reference(answer):
             return known
-        data = gzip.compress(answer.encode(), LEVEL, mtime=0)
+        data = packing.pack(answer)
         if len(data) > ITEM_BYTES:
             words = "the tool's result has {} even when compressed, and the limit is {}"
-            raise _too_large(words, len(data), ITEM_BYTES)
+            raise too_large(words, len(data), ITEM_BYTES)
         if len(data) > self._room:
             words = "the results of the run would have {} more when compressed, and there is room for {}"
-            raise _too_large(words, len(data), self._room)
+            raise too_large(words, len(data), self._room)
         self._room -= len(data)
         if self._open and sum(map(len, self._open.values())) + len(data) > PACK_BYTES:
             self._close()
@@ -109,6 +112,7 @@ class Packs:
         self._number += 1
 
 
-def _too_large(words: str, size: int, limit: int) -> CallFailed:
+def too_large(words: str, size: int, limit: int) -> CallFailed:
+    """The failure of a call whose result has no room; `words` have a place for each of the two numbers."""
     said = words.format(values.human(size), values.human(limit))
     return CallFailed(ErrorClass.RESULT_TOO_LARGE, f"{said}: ask the tool for less")

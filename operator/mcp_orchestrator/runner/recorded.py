@@ -1,17 +1,17 @@
 """What is on record of a run, back as the engine's records: for a pod that goes on, or a run that resumes another.
 
-Called by `main` and `resuming`. Results come from the status, or from the packs that the pod has mounted.
+Called by `main` and `resuming`. Results come from the status, from the packs that the pod has mounted, or from the
+object store.
 """
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mcp_orchestrator.api.workflowrun import TaskPhase, TaskStatus, WorkflowRunStatus
+from mcp_orchestrator.runner import packing
 from mcp_orchestrator.runner.records import UnitRecord, task_of
 from mcp_orchestrator.runner.results import Answer
 
@@ -19,9 +19,15 @@ DIRECTORY = Path("/var/run/mcp-orchestrator/results")
 """Where the pod has the packs of its run and of the one that it resumes: a file for each result, by its digest."""
 
 
-def records(status: WorkflowRunStatus, directory: Path = DIRECTORY) -> dict[str, UnitRecord]:
-    """The units that are on record. One that succeeded has no answer if that was secret, large and lost, or derived."""
-    return {task.name: _record(task, directory) for task in status.tasks}
+def records(
+    status: WorkflowRunStatus, stored: Mapping[str, Answer] | None = None, directory: Path = DIRECTORY
+) -> dict[str, UnitRecord]:
+    """The units that are on record. One that succeeded has no answer if that was secret, large and lost, or derived.
+
+    `stored` are answers out of the object store, by their references.
+    """
+    found = stored or {}
+    return {task.name: _record(task, found.get(task.result_ref or ""), directory) for task in status.tasks}
 
 
 def references(status: WorkflowRunStatus) -> tuple[str, ...]:
@@ -29,7 +35,7 @@ def references(status: WorkflowRunStatus) -> tuple[str, ...]:
     return tuple(task.result_ref for task in status.tasks if task.result_ref)
 
 
-def _record(task: TaskStatus, directory: Path) -> UnitRecord:
+def _record(task: TaskStatus, stored: Answer | None, directory: Path) -> UnitRecord:
     return UnitRecord(
         name=task.name,
         phase=task.phase,
@@ -37,7 +43,7 @@ def _record(task: TaskStatus, directory: Path) -> UnitRecord:
         start_time=task.start_time,
         completion_time=task.completion_time,
         duration_milliseconds=task.duration_milliseconds,
-        answer=_answer(task, directory) if task.phase == TaskPhase.SUCCEEDED else None,
+        answer=(stored or _answer(task, directory)) if task.phase == TaskPhase.SUCCEEDED else None,
         error=task.error,
         reason=task.reason,
         message=task.message,
@@ -54,10 +60,10 @@ def _answer(task: TaskStatus, directory: Path) -> Answer | None:
         return Answer.of_result(task.result)
     if not task.result_ref:
         return None
+    digest = task.result_ref.rpartition("/")[2]
     try:
-        data = (directory / task.result_ref.rpartition("/")[2]).read_bytes()
-        return Answer.decode(gzip.decompress(data))
-    except (OSError, EOFError, ValueError, KeyError, zlib.error):
+        return packing.unpack((directory / digest).read_bytes(), digest)
+    except (OSError, packing.Unreadable):
         return None  # the pack was deleted or changed: the engine asks again where that is harmless
 
 

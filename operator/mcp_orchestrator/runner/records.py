@@ -77,7 +77,7 @@ class Reporter(Protocol):
     def conceal(self, value: Any) -> None:
         """Show the value nowhere from now on."""
 
-    def keep(self, answer: Answer) -> None:
+    async def keep(self, answer: Answer) -> None:
         """Find room for an answer, before its unit counts as done. Raises CallFailed if there is none."""
 
     def hides(self, encoded: bytes) -> bool:

@@ -9,18 +9,22 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from mcp_orchestrator.api.workflowrun import Outcome, RunnerStatus, RunReason, TaskPhase
 from mcp_orchestrator.planning import wording
-from mcp_orchestrator.runner import values
+from mcp_orchestrator.runner import entries, values
 from mcp_orchestrator.runner.calls import CallFailed
+from mcp_orchestrator.runner.entries import Entry
 from mcp_orchestrator.runner.packs import Packs
 from mcp_orchestrator.runner.records import Ending, UnitRecord, task_of
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.secrets import HIDDEN, Secrets
+
+if TYPE_CHECKING:
+    from mcp_orchestrator.runner.objects import Objects
 
 BUDGET_BYTES = 168 * 1024
 """The most that the runner's fields take in the status; the operator's take less than 88 KiB."""
@@ -28,28 +32,6 @@ REFERENCE_BYTES = 128
 """What a reference takes at most: moving less than that out of the status would not help."""
 TEXT_BYTES = 8 * 1024
 """The most text that stands beside the result that was read from it."""
-_WORDS_BYTES = ((wording.MESSAGE_BYTES, values.PREVIEW_BYTES, False), (512, 128, False), (96, 0, True), (0, 0, True))
-"""How long messages and previews may be, and whether items are told without times: less under pressure."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A unit as it is shown: its bare facts, its words, and its result."""
-
-    record: UnitRecord
-    facts: bytes
-    """An object as JSON, without the closing brace."""
-    message: str = ""
-    result: bytes = b""
-    """The result as JSON, if it may stand in the status."""
-    text: str = ""
-    preview: str = ""
-    reference: str = ""
-
-    @property
-    def inline_bytes(self) -> int:
-        """What its result takes in the status."""
-        return len(self.result) + len(self.text)
 
 
 @dataclass(slots=True)
@@ -84,10 +66,18 @@ class _End:
 class Report:
     """The state of a run for its status; `changed` is set at each change, and `version` grows with it."""
 
-    def __init__(self, tasks: Iterable[str], identity: Identity, packs: Packs, secrets: Secrets | None = None) -> None:
+    def __init__(
+        self,
+        tasks: Iterable[str],
+        identity: Identity,
+        packs: Packs,
+        secrets: Secrets | None = None,
+        objects: Objects | None = None,
+    ) -> None:
         self.changed = asyncio.Event()
         self.version = 0
         self._packs = packs
+        self._objects = objects
         self._secrets = Secrets() if secrets is None else secrets
         self._order = {name: place for place, name in enumerate(tasks)}
         self._end = _End(
@@ -95,10 +85,10 @@ class Report:
                 pod_name=identity.pod_name,
                 pod_uid=identity.pod_uid,
                 attempt=identity.attempt,
-                start_time=_moment(identity.start_time),
+                start_time=entries.moment(identity.start_time),
             )
         )
-        self._entries: dict[str, _Entry] = {name: _Entry(r := UnitRecord(name), _facts(r)) for name in self._order}
+        self._entries: dict[str, Entry] = {name: Entry(r := UnitRecord(name), entries.facts(r)) for name in self._order}
         self._bare = False
 
     def update(self, record: UnitRecord) -> None:
@@ -106,10 +96,14 @@ class Report:
         self._entries[record.name] = self._entry(record)
         self._note()
 
-    def keep(self, answer: Answer) -> None:
-        """Put a large answer into a pack. Raises CallFailed if it has no room there."""
-        if not self._secrets.stand_in(encoded := answer.encode()) and len(encoded) > values.INLINE_BYTES:
+    async def keep(self, answer: Answer) -> None:
+        """Put a large answer into the object store, else into a pack. Raises CallFailed if it has no room there."""
+        if self._secrets.stand_in(encoded := answer.encode()) or len(encoded) <= values.INLINE_BYTES:
+            return
+        if self._objects is None or self._packs.reference(answer):
             self._packs.add(answer)
+        else:
+            await self._objects.keep(answer, self._packs)
 
     def conceal(self, value: Any) -> None:
         """Show the value nowhere from now on."""
@@ -179,13 +173,13 @@ class Report:
         self.version += 1
         self.changed.set()
 
-    def _entry(self, record: UnitRecord) -> _Entry:
-        entry = _Entry(record, _facts(record), message=self._secrets.redact(_message(record)))
+    def _entry(self, record: UnitRecord) -> Entry:
+        entry = Entry(record, entries.facts(record), message=self._secrets.redact(_message(record)))
         if record.phase != TaskPhase.SUCCEEDED or record.answer is None:
             return entry
         return self._with_result(entry, record.answer, derived=record.derived)
 
-    def _with_result(self, entry: _Entry, answer: Answer, *, derived: bool) -> _Entry:
+    def _with_result(self, entry: Entry, answer: Answer, *, derived: bool) -> Entry:
         encoded = values.encode(answer.result)
         facts = entry.facts + b',"resultBytes":%d' % len(encoded)
         if self._secrets and (self._secrets.stand_in(encoded) or self._secrets.stand_in(answer.encode())):
@@ -210,9 +204,9 @@ class Report:
         if self._bare:
             return b"[%s]" % b",".join(entry.facts + b"}" for entry in self._sorted())
         self._make_room(room)
-        entries = self._sorted()
-        for words, preview, bare in _WORDS_BYTES:
-            shown = b"[%s]" % b",".join(_shown(entry, words, preview, bare=bare) for entry in entries)
+        units = self._sorted()
+        for shape in entries.SHAPES:
+            shown = b"[%s]" % b",".join(entries.shown(entry, shape) for entry in units)
             if len(shown) <= room:
                 break
         return shown
@@ -230,7 +224,7 @@ class Report:
             total -= entry.inline_bytes - len(reference)
             self._entries[entry.record.name] = replace(entry, result=b"", text="", reference=reference)
 
-    def _sorted(self) -> list[_Entry]:
+    def _sorted(self) -> list[Entry]:
         """The entries in the workflow's order, each task's items and inner tasks after it, as they came."""
         return sorted(self._entries.values(), key=lambda entry: self._place(entry.record.name))
 
@@ -238,57 +232,5 @@ class Report:
         return self._order.get(task_of(name), len(self._order))
 
 
-def _facts(record: UnitRecord) -> bytes:
-    """The facts of a unit that are always shown. Items and inner tasks, of which there may be many, show less."""
-    fields: dict[str, Any] = {"name": record.name, "phase": record.phase}
-    inner = task_of(record.name) != record.name
-    if record.attempts:
-        fields["attempts"] = record.attempts
-    if record.progress:
-        fields["progress"] = record.progress
-    if record.start_time and not (inner and record.phase.final):
-        fields["startTime"] = _shown_moment(record.start_time)
-    if record.completion_time:
-        fields["completionTime"] = _shown_moment(record.completion_time)
-        fields["durationMilliseconds"] = record.duration_milliseconds
-    if record.reason:
-        fields["reason"] = record.reason
-    if record.reused_from:
-        fields["reusedFrom"] = record.reused_from
-    if record.cache:
-        fields["cache"] = record.cache
-    return orjson.dumps(fields)[:-1]
-
-
 def _message(record: UnitRecord) -> str:
     return record.error.message if record.error else record.message or ""
-
-
-def _shown(entry: _Entry, words_bytes: int, preview_bytes: int, *, bare: bool) -> bytes:
-    fields: dict[str, Any] = {}
-    message = wording.cut(entry.message, words_bytes) if words_bytes else "…"
-    if entry.record.error:
-        fields["error"] = {"class": entry.record.error.class_, "message": message}
-    elif entry.message:
-        fields["message"] = message
-    if entry.result:
-        fields["result"] = orjson.Fragment(entry.result)
-        if entry.text:
-            fields["resultText"] = entry.text
-    elif entry.preview and preview_bytes:
-        fields["resultPreview"] = wording.cut(entry.preview, preview_bytes)
-    if entry.reference:
-        fields["resultRef"] = entry.reference
-    name = entry.record.name
-    bare = bare and task_of(name) != name
-    facts = orjson.dumps({"name": name, "phase": entry.record.phase})[:-1] if bare else entry.facts
-    return facts + (b"," + orjson.dumps(fields)[1:] if fields else b"}")
-
-
-def _moment(time: datetime) -> datetime:
-    """To the millisecond: enough to see what came first, and no digits that mean nothing."""
-    return time.replace(microsecond=time.microsecond // 1000 * 1000)
-
-
-def _shown_moment(time: datetime) -> str:
-    return _moment(time).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,10 +10,15 @@ import pytest
 from mcp_orchestrator.cluster import errors, resources
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.controllers.operator import Operator
-from tests.integration.operator.conftest import NOWHERE, World
-from tests.objects import a_run, a_server, a_template
+from mcp_orchestrator.planning import endings, manifests
+from tests.integration.operator.conftest import NOWHERE, Json, World
+from tests.objects import a_run, a_server, a_template, condition
 
 WRITES_BEFORE_THE_CRASH = range(7)
+WRITES_OF_AN_ATTEMPT = range(6)
+"""Account, binding, status, event and Job: after the last there is nothing left to crash at."""
+ATTEMPTS = 3
+RUNNER = {"podName": "pod", "podUid": "uid", "startTime": "2026-01-02T03:04:05Z"}
 
 
 class Crash:
@@ -31,25 +36,34 @@ class Crash:
         self._left -= 1
 
 
-@pytest.mark.parametrize("writes", WRITES_BEFORE_THE_CRASH)
-async def test_a_crash_after_any_write_leads_to_the_same_end(world: World, writes: int) -> None:
-    async with world.operator():
-        await world.apply(a_server(), a_template(pod=NOWHERE))
-        await world.until_condition(resources.WORKFLOW_TEMPLATES, "clock", "Ready", "True")
-    await world.apply(a_run())
-
+async def live_until_the_crash(world: World, writes: int) -> bool:
+    """An operator that dies after so many writes, or soon if it has no more to do; whether it came so far."""
     crash = Crash(writes)
     async with Client(world.connection, gate=crash.check) as client:
-        first = Operator(world.settings, client, world.probes)
-        await first.sync()
-        doomed = first.start()
+        operator = Operator(world.settings, client, world.probes)
+        await operator.sync()
+        doomed = operator.start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
                 await crash.reached.wait()
         for task in doomed:
             task.cancel()
         await asyncio.wait(doomed)
+    return crash.reached.is_set()
 
+
+async def make_ready(world: World, pod: Json) -> None:
+    """A server that answers, and a template that uses it."""
+    async with world.operator():
+        await world.apply(a_server(), a_template(pod=pod))
+        await world.until_condition(resources.WORKFLOW_TEMPLATES, "clock", "Ready", "True")
+
+
+@pytest.mark.parametrize("writes", WRITES_BEFORE_THE_CRASH)
+async def test_a_crash_after_any_write_leads_to_the_same_end(world: World, writes: int) -> None:
+    await make_ready(world, NOWHERE)
+    await world.apply(a_run())
+    await live_until_the_crash(world, writes)
     async with world.operator():
         run = await world.until_phase("run", "Running")
         await world.until(resources.JOBS, run["status"]["jobName"], "created", lambda found: found)
@@ -57,3 +71,47 @@ async def test_a_crash_after_any_write_leads_to_the_same_end(world: World, write
         ended = await world.until_phase("run", "Succeeded")
         assert [job["metadata"]["name"] for job in await world.jobs()] == [ended["status"]["jobName"]]
         assert ended["status"]["attempt"] == 1
+
+
+async def lose_the_pod(world: World, attempt: int) -> None:
+    """The runner of that attempt reports its start, and then its pod fails, and with it the Job."""
+    tasks = [{"name": "now", "phase": "Running", "attempts": attempt}]
+    await world.play_runner("run", runner=RUNNER | {"attempt": attempt}, tasks=tasks, progress="0/1")
+    await world.end_pods_of("run", exit_code=137)
+    job = (await world.get(resources.WORKFLOW_RUNS, "run"))["status"]["jobName"]
+    await world.until(resources.JOBS, job, "failed", endings.has_ended)
+
+
+async def until_attempt(world: World, attempt: int) -> None:
+    """The run's status tells of the attempt, and its Job is there."""
+    run = await world.until(
+        resources.WORKFLOW_RUNS, "run", f"attempt {attempt}", lambda found: found["status"].get("attempt") == attempt
+    )
+    await world.until(resources.JOBS, run["status"]["jobName"], "created", lambda found: found)
+
+
+@pytest.mark.parametrize("writes", WRITES_OF_AN_ATTEMPT)
+async def test_a_crash_after_any_write_of_another_attempt_skips_none_and_makes_one_job_for_each(
+    world: World, writes: int
+) -> None:
+    await make_ready(world, {})
+    async with world.operator():
+        await world.apply(a_run())
+        await until_attempt(world, 1)
+    # A run under way needs them no more, and without them all writes are the run's.
+    await world.client.delete(resources.WORKFLOW_TEMPLATES, "clock", world.namespace)
+    await world.client.delete(resources.MCP_SERVERS, "time", world.namespace)
+    for attempt in range(2, ATTEMPTS + 1):
+        await lose_the_pod(world, attempt - 1)
+        assert await live_until_the_crash(world, writes) == (writes < WRITES_OF_AN_ATTEMPT[-1])
+        async with world.operator():
+            await until_attempt(world, attempt)
+            if attempt == ATTEMPTS:
+                await lose_the_pod(world, ATTEMPTS)
+                ended = await world.until_phase("run", "Failed")
+    assert condition(ended, "Succeeded")["reason"] == "RunnerFailed"
+    assert ended["status"]["attempt"] == ATTEMPTS
+    uid = ended["metadata"]["uid"]
+    assert sorted(job["metadata"]["name"] for job in await world.jobs()) == sorted(
+        manifests.job_name("run", uid, attempt) for attempt in range(1, ATTEMPTS + 1)
+    )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redis.asyncio import Redis
+from tests.integration.runner.bucket import free_port
 from tests.waiting import eventually
 
 from console.progress import Progress
@@ -76,9 +77,7 @@ def program() -> Path:
 @asynccontextmanager
 async def serving(directory: Path) -> AsyncIterator[Server]:
     """Run the server; it keeps everything in memory."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     options = {"bind": "127.0.0.1", "port": str(port), "requirepass": PASSWORD, "save": "", "appendonly": "no"}
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     process = await asyncio.create_subprocess_exec(program(), *words, cwd=directory, stdout=subprocess.DEVNULL)

@@ -178,8 +178,13 @@ def test_a_url_that_is_none_is_refused_without_being_shown(url: str) -> None:
 
 
 async def test_a_server_that_says_nothing_is_given_up_on() -> None:
-    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    gone = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
         await writer.wait_closed()
+        gone.set()
 
     silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     async with silent, RedisStore(f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}/0") as store:
@@ -187,3 +192,4 @@ async def test_a_server_that_says_nothing_is_given_up_on() -> None:
         with pytest.raises(StoreFailed, match="it does not answer in time"):
             await store.get("n:1", 10)
         assert time.monotonic() - begun < PATIENCE_SECONDS + 5
+        await gone.wait()

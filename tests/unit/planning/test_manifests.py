@@ -18,7 +18,7 @@ from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec
 from mcp_orchestrator.api.workflowrun import ResolvedTemplate, WorkflowRunStatus
 from mcp_orchestrator.api.workflowtemplate import RunnerPod
 from mcp_orchestrator.planning import manifests, runjob
-from mcp_orchestrator.settings import Settings
+from mcp_orchestrator.settings import ObjectStore, Settings
 
 SETTINGS = Settings(image="ours:1", image_pull_policy="Never", mode="development", log_level="DEBUG")
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -321,6 +321,23 @@ def test_the_runner_knows_its_run_and_its_pod() -> None:
         "MCP_ORCHESTRATOR_POD_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
         "MCP_ORCHESTRATOR_POD_UID": {"fieldRef": {"fieldPath": "metadata.uid"}},
     }
+
+
+def test_the_runner_gets_the_keys_of_the_object_store_by_reference_and_starts_without_them() -> None:
+    store = ObjectStore("results", secret_name="bucket-keys")  # noqa: S106 - its name
+    (runner,) = job_of(settings=replace(SETTINGS, object_store=store))["spec"]["template"]["spec"]["containers"]
+    found = environment(runner)
+    assert found["MCP_ORCHESTRATOR_OBJECT_STORE_BUCKET"] == "results"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        assert found[name] == {"secretKeyRef": {"name": "bucket-keys", "key": name, "optional": True}}
+    own = {"name": "bucket-keys", "key": "ca.crt", "optional": True}
+    assert found["MCP_ORCHESTRATOR_OBJECT_STORE_CA"] == {"secretKeyRef": own}
+
+
+def test_a_runner_with_an_identity_of_its_own_gets_no_keys() -> None:
+    store = ObjectStore("results")
+    (runner,) = job_of(settings=replace(SETTINGS, object_store=store))["spec"]["template"]["spec"]["containers"]
+    assert not any("secretKeyRef" in (variable.get("valueFrom") or {}) for variable in runner["env"])
 
 
 def test_the_runner_learns_where_the_cache_is_by_reference_and_starts_without_it() -> None:

@@ -103,7 +103,7 @@ class Records:
     def conceal(self, value: Any) -> None:
         pass
 
-    def keep(self, answer: Answer) -> None:
+    async def keep(self, answer: Answer) -> None:
         pass
 
     def hides(self, encoded: bytes) -> bool:

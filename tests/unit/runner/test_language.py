@@ -217,6 +217,11 @@ def test_so_many_items_may_fail(items: Any, collected: Any) -> None:
         pytest.param({"items": {"k" * 200: 1}}, "the key of item 0 has 200 characters", id="a long key"),
         pytest.param({"items": {"a\nb": 1}}, "the key of item 0 has characters that can't be shown", id="a line break"),
         pytest.param({"items": [0] * 1001}, "with these 1001 items the run would have more than 1000 tasks", id="many"),
+        pytest.param(
+            {"items": {f"{number:0120}": 0 for number in range(1000)}},
+            "the names of the run's tasks would not fit into its status; shorten the keys",
+            id="many long keys",
+        ),
     ],
 )
 def test_items_that_can_not_be_told_apart_or_counted_fail_the_task(fields: dict[str, Any], words: str) -> None:

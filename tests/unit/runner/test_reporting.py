@@ -18,6 +18,7 @@ from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskError, TaskPhase, WorkflowRunStatus
 from mcp_orchestrator.planning import wording
 from mcp_orchestrator.runner import recorded, values
+from mcp_orchestrator.runner.board import Board
 from mcp_orchestrator.runner.calls import CallFailed
 from mcp_orchestrator.runner.packs import Owner, Packs
 from mcp_orchestrator.runner.records import Ending, UnitRecord
@@ -132,12 +133,12 @@ def test_together_the_largest_results_give_way_first_and_stand_in_packs() -> Non
     assert all("resultRef" in task and "resultPreview" in task for task in tasks.values() if "result" not in task)
 
 
-def test_a_large_result_stands_in_a_pack_compressed_under_its_digest(tmp_path: Path) -> None:
+async def test_a_large_result_stands_in_a_pack_compressed_under_its_digest(tmp_path: Path) -> None:
     packs = Packs(Owner("n", "r", "u1", "r-job"))
     report = a_report("a", packs=packs)
     record = done("a", {"text": "long " * 100_000})
     assert record.answer
-    report.keep(record.answer)
+    await report.keep(record.answer)
     report.update(record)
     (pack,) = report.snapshot().packs
     task = wire(report)["tasks"][0]
@@ -147,9 +148,9 @@ def test_a_large_result_stands_in_a_pack_compressed_under_its_digest(tmp_path: P
     assert pack["immutable"] is True
     (tmp_path / record.answer.digest).write_bytes(base64.b64decode(pack["binaryData"][record.answer.digest]))
     status = WorkflowRunStatus.model_validate({"tasks": [task]})
-    found = recorded.records(status, tmp_path)["a"]
+    found = recorded.records(status, directory=tmp_path)["a"]
     assert found.answer == record.answer
-    assert recorded.records(status, tmp_path / "gone")["a"].answer is None
+    assert recorded.records(status, directory=tmp_path / "gone")["a"].answer is None
 
 
 def test_a_pack_is_told_until_it_is_written_and_takes_in_nothing_more() -> None:
@@ -170,11 +171,11 @@ def test_a_pack_is_told_until_it_is_written_and_takes_in_nothing_more() -> None:
         pytest.param(9 * KIB * KIB, 2 * KIB * KIB, "even when compressed, and the limit is 976.6 KiB", id="of one"),
     ],
 )
-def test_a_result_without_room_is_refused_in_words(total: int, size: int, words: str) -> None:
+async def test_a_result_without_room_is_refused_in_words(total: int, size: int, words: str) -> None:
     report = a_report("a", packs=Packs(Owner("n", "r", "u1", "r-job"), total_bytes=total))
     noise = random.Random(7).randbytes(size).hex()  # noqa: S311 - noise, the same each time
     with pytest.raises(CallFailed, match=words) as refusal:
-        report.keep(Answer.said(noise))
+        await report.keep(Answer.said(noise))
     assert refusal.value.error_class == ErrorClass.RESULT_TOO_LARGE
 
 
@@ -219,7 +220,7 @@ def test_what_is_on_record_says_the_same_to_expressions(answer: Answer, tmp_path
     for pack in report.snapshot().packs:
         for key, value in pack["binaryData"].items():
             (tmp_path / key).write_bytes(base64.b64decode(value))
-    found = recorded.records(WorkflowRunStatus.model_validate(wire(report)), tmp_path)["a"]
+    found = recorded.records(WorkflowRunStatus.model_validate(wire(report)), directory=tmp_path)["a"]
     assert found.answer
     assert found.answer.content() == answer.content()
 
@@ -236,6 +237,34 @@ def test_a_status_keeps_within_its_budget_whatever_tools_say() -> None:
     report.close(Ending(Outcome.FAILED, RunReason.TASK_FAILED, "x" * 100_000))
     assert len(orjson.dumps(report.snapshot().fields)) <= BUDGET_BYTES
     assert len(wire(report)["tasks"]) == 1000
+
+
+def test_as_many_names_as_a_run_may_have_fit_into_its_status() -> None:
+    report, task = a_report("t" * 63), "t" * 63
+    board = Board({}, report, lambda: START, 1000)
+    units = [f"{task}[{number:0120}]" for number in range(1000)]
+    most = next(count for count in range(1000, 0, -1) if not board.take_in(units[:count]))
+    for unit in units[:most]:
+        report.update(done(unit, "x" * 200))
+    report.close(Ending(Outcome.FAILED, RunReason.TASK_FAILED, "x" * 4096))
+    assert most > 500
+    assert len(orjson.dumps(report.snapshot().fields)) <= BUDGET_BYTES
+    assert len(wire(report)["tasks"]) == most + 1
+
+
+def test_references_that_no_status_has_room_for_give_way_where_they_are_of_items() -> None:
+    bucket, namespace = "b" * 63, "n" * 63
+    packs = Packs(Owner(namespace, "r", "u1", "r-job"))
+    report = a_report("t0", "t1", packs=packs)
+    for index in range(1000):
+        record = done("t1" if index == 0 else f"t0[{index}]", f"{index}" + "x" * 40 * KIB)
+        assert record.answer
+        packs.know(f"s3://{bucket}/{'p' * 63}/{namespace}/{'u' * 36}/{record.answer.digest}")
+        report.update(record)
+    tasks = {task["name"]: task for task in wire(report)["tasks"]}
+    assert len(orjson.dumps(report.snapshot().fields)) <= BUDGET_BYTES
+    assert len(tasks["t1"]["resultRef"]) == 266
+    assert "resultRef" not in tasks["t0[1]"]
 
 
 def test_items_and_inner_tasks_stand_behind_their_task() -> None:

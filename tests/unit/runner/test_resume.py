@@ -52,7 +52,7 @@ class Ledger:
     def conceal(self, value: Any) -> None:
         pass
 
-    def keep(self, answer: Answer) -> None:
+    async def keep(self, answer: Answer) -> None:
         pass
 
     async def commit(self) -> None:

@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""What planning costs: CPU time to check and to resolve a template of 100 tasks with 16 edges each.
+
+Run it as `hack/env python hack/bench/planning.py`. Cold: a template that was never seen; warm: the same again, as when
+a run of it is admitted. The median of several templates counts.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from mcp_orchestrator.api import conditions
+from mcp_orchestrator.api.base import ObjectMeta
+from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, StdioSource, Tool
+from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunSpec
+from mcp_orchestrator.api.workflowtemplate import Task, TemplateReference, WorkflowTemplate, WorkflowTemplateSpec
+from mcp_orchestrator.planning import checks, resolution
+from mcp_orchestrator.planning.resolution import Resolved, Surroundings
+
+TEMPLATES = 9
+BUDGET_MILLISECONDS = 20
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def workflow(number: int) -> WorkflowTemplateSpec:
+    """100 tasks; each depends on eight by name, and on eight by an expression that no other template has."""
+    tasks = []
+    for place in range(100):
+        near, far = range(max(0, place - 8), place), range(max(0, place - 16), max(0, place - 8))
+        arguments = {f"a{other}": f"${{{{ tasks.t{other}.result.x{number} }}}}" for other in far}
+        names = tuple(f"t{other}" for other in near)
+        tasks.append(Task(name=f"t{place}", server="s", tool="t", depends_on=names, arguments=arguments))
+    return WorkflowTemplateSpec(tasks=tuple(tasks))
+
+
+def surroundings(spec: WorkflowTemplateSpec) -> Surroundings:
+    """The template, and a server that is ready and has the tool."""
+    ready = conditions.merge((), {"Ready": conditions.true("Ready")}, 1, NOW)
+    tool = Tool(name="t", digest="sha256:0", input_schema={"type": "object"})
+    server = MCPServer(
+        metadata=ObjectMeta(name="s", namespace="n", uid="u", generation=1),
+        spec=MCPServerSpec(stdio=StdioSource(command="x")),
+        status=MCPServerStatus(conditions=ready, tools=(tool,), tool_count=1, observed_generation=1),
+    )
+    metadata = ObjectMeta(name="template", namespace="n", uid="v", generation=1)
+    return Surroundings({"template": WorkflowTemplate(metadata=metadata, spec=spec)}, {"s": server})
+
+
+def spent(work: Callable[[], object]) -> float:
+    """CPU milliseconds."""
+    begun = time.process_time()
+    work()
+    return (time.process_time() - begun) * 1000
+
+
+def check(spec: WorkflowTemplateSpec) -> None:
+    if found := checks.check_workflow(spec):
+        raise SystemExit(f"the template has mistakes: {found[0]}")
+
+
+def resolve(run: WorkflowRun, around: Surroundings) -> None:
+    found = resolution.resolve(run, around)
+    if not isinstance(found, Resolved):
+        raise SystemExit(f"the run can't be admitted: {found}")
+
+
+def main() -> int:
+    run = WorkflowRun(
+        metadata=ObjectMeta(name="run", namespace="n", uid="w", generation=1),
+        spec=WorkflowRunSpec(template_ref=TemplateReference(name="template")),
+    )
+    figures: dict[str, list[float]] = {"check, cold": [], "check, warm": [], "resolve a run": []}
+    check(workflow(TEMPLATES))  # imports and first uses are nobody's template
+    for number in range(TEMPLATES):
+        spec = workflow(number)
+        figures["check, cold"].append(spent(lambda spec=spec: check(spec)))
+        figures["check, warm"].append(spent(lambda spec=spec: check(spec)))
+        around = surroundings(spec)
+        figures["resolve a run"].append(spent(lambda around=around: resolve(run, around)))
+    rows = {name: round(statistics.median(values), 2) for name, values in figures.items()}
+    if "-o" in sys.argv and "json" in sys.argv:
+        print(json.dumps({"cpuMilliseconds": rows}, indent=1))
+        return 0
+    print(f"{'100 tasks, 16 edges each':<30} {'CPU':>9}   budget {BUDGET_MILLISECONDS} ms")
+    for name, value in rows.items():
+        print(f"{name:<30} {value:>6.2f} ms")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

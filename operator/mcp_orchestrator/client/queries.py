@@ -1,0 +1,157 @@
+"""What is known of runs on a cluster: `list`, `get`, `results` and `logs`."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any
+
+from mcp_orchestrator import settings
+from mcp_orchestrator.api.workflowrun import RunPhase, TaskStatus, WorkflowRun
+from mcp_orchestrator.client import given
+from mcp_orchestrator.client.cluster import Access, Cluster, opened
+from mcp_orchestrator.client.exits import Exit, Failed
+from mcp_orchestrator.client.progress import table
+from mcp_orchestrator.client.runs import EXITS, readable, show_data, show_end
+from mcp_orchestrator.client.terminal import Terminal
+from mcp_orchestrator.cluster import errors, resources, scenes
+from mcp_orchestrator.runner import packing
+
+# --- list, get --------------------------------------------------------------------------------------------------------
+
+
+def show_list(access: Access, output: str, template: str) -> Exit:
+    """The runs of the namespace, the newest first. Raises Failed."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with opened(access) as cluster:
+            found = await cluster.client.list_all(resources.WORKFLOW_RUNS, cluster.namespace, convert=dict)
+            return found.items
+
+    bodies = asyncio.run(work())
+    runs = [body for body in bodies if not template or _template(body) == template]
+    runs.sort(key=lambda body: (str(body["metadata"]["creationTimestamp"]), body["metadata"]["name"]), reverse=True)
+    terminal = Terminal.of()
+    if output != "text":
+        show_data({"apiVersion": "v1", "kind": "List", "items": runs}, output, terminal)
+        return Exit.OK
+    if not runs:
+        terminal.line("There are no runs.")
+        return Exit.OK
+    rows = [("RUN", "TEMPLATE", "PHASE", "PROGRESS", "DURATION", "MESSAGE"), *map(_row, runs)]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for row in rows:
+        line = "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=False))
+        room = terminal.columns - len(line) - 2
+        message = row[5] if not terminal.columns or len(row[5]) <= room else row[5][: max(0, room - 1)] + "…"
+        terminal.line(f"{line}  {message}".rstrip())
+    return Exit.OK
+
+
+def _row(body: dict[str, Any]) -> tuple[str, ...]:
+    status = body.get("status", {})
+    message = " ".join(str(status.get("message", "")).split())
+    known = (status.get(name, "") for name in ("phase", "progress", "duration"))
+    return (body["metadata"]["name"], _template(body) or "-", *known, message)
+
+
+def _template(body: dict[str, Any]) -> str:
+    return str(body.get("spec", {}).get("templateRef", {}).get("name", ""))
+
+
+def show(name: str, access: Access, output: str) -> Exit:
+    """One run, with its tasks. Raises Failed."""
+    body = asyncio.run(_body(name, access))
+    terminal = Terminal.of()
+    if output != "text":
+        show_data(body, output, terminal)
+        return Exit.OK
+    run = readable(body)
+    status = run.status
+    head = f"{name} {status.phase or RunPhase.PENDING}"
+    terminal.hanging("", f"{terminal.paint(head, 'bold')}: {status.message or ''}")
+    for line in table(status.tasks, terminal, settings.clock()):
+        terminal.line(line)
+    if status.phase and status.phase.final:
+        show_end(run, terminal)
+    return Exit.OK
+
+
+async def _body(name: str, access: Access) -> dict[str, Any]:
+    async with opened(access) as cluster:
+        try:
+            return await cluster.client.get(resources.WORKFLOW_RUNS, name, cluster.namespace)
+        except errors.NotFound as error:
+            raise Failed(f'there is no run "{name}" in namespace {cluster.namespace}', Exit.GONE) from error
+
+
+# --- results, logs ----------------------------------------------------------------------------------------------------
+
+
+def results(name: str, access: Access, output: str, task: str) -> Exit:
+    """The run's outputs, or the whole result of one of its tasks. Raises Failed."""
+
+    async def work() -> Any:
+        async with opened(access) as cluster:
+            run = await cluster.run(name)
+            if task:
+                return await _result(cluster, run, task)
+            phase = run.status.phase or RunPhase.PENDING
+            if phase != RunPhase.SUCCEEDED:
+                raise Failed(f"{name} has no outputs: it is {phase}", EXITS.get(phase, Exit.USAGE))
+            return run.status.outputs or {}
+
+    found, terminal = asyncio.run(work()), Terminal.of()
+    if output == "text" and not task:
+        given.show_outputs(found, terminal)
+    elif output == "text" and isinstance(found, str):
+        terminal.line(found)
+    else:
+        show_data(found, "json" if output == "text" else output, terminal)
+    return Exit.OK
+
+
+async def _result(cluster: Cluster, run: WorkflowRun, name: str) -> Any:
+    task = next((one for one in run.status.tasks if one.name == name), None)
+    if task is None:
+        known = ", ".join(one.name for one in run.status.tasks[:20]) or "none yet"
+        raise Failed(f'{run.metadata.name} has no task "{name}"; it has {known}', Exit.GONE)
+    if "result" in task.model_fields_set:
+        return task.result
+    if not task.result_ref:
+        raise Failed(f"task {name} has no result on record: it is {task.phase}", Exit.FAILED)
+    return await _stored(cluster, task)
+
+
+async def _stored(cluster: Cluster, task: TaskStatus) -> Any:
+    """A large result, out of the ConfigMap that holds it."""
+    reference = task.result_ref or ""
+    if "://" in reference:
+        raise Failed(f"the result of task {task.name} stands in the object store: fetch {reference} from there")
+    pack, _, digest = reference.partition("/")
+    try:
+        held = await cluster.client.get(resources.CONFIG_MAPS, pack, cluster.namespace)
+        return packing.unpack(base64.b64decode(held["binaryData"][digest]), digest).result
+    except (errors.NotFound, KeyError, packing.Unreadable) as error:
+        raise Failed(f"the result of task {task.name} is lost: ConfigMap {pack}: {error}", Exit.GONE) from error
+
+
+def logs(name: str, access: Access, lines: int) -> Exit:
+    """What the run's pods wrote, the oldest first. Raises Failed."""
+
+    async def work() -> list[str]:
+        async with opened(access) as cluster:
+            run = await cluster.run(name)
+            selector = f"mcp-orchestrator.io/run={run.metadata.uid}"
+            found = sorted(
+                await scenes.pods(cluster.client, cluster.namespace, selector),
+                key=lambda pod: str(pod["metadata"]["creationTimestamp"]),
+            )
+            if not found:
+                raise Failed(f"{name} has no pod (any more)", Exit.GONE)
+            return [line for pod in found for line in await scenes.log(cluster.client, pod, "runner", lines)]
+
+    terminal = Terminal.of()
+    for line in asyncio.run(work()):
+        terminal.line(line)
+    return Exit.OK

@@ -1,0 +1,53 @@
+"""What became of a run, in the form that pipelines read: workflow_results.json. Written for --results-dir."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mcp_orchestrator.api.workflowrun import TaskPhase, TaskStatus
+from mcp_orchestrator.client.exits import Failed
+
+NAME = "workflow_results.json"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowResult:
+    """What became of a run."""
+
+    run: str
+    workflow: str
+    status: str
+    """completed or failed."""
+    execution_time: int
+    """Milliseconds from its start to its end."""
+    tasks_completed: int
+    """Tasks that succeeded; items and tasks of nested workflows are not counted."""
+    tasks_total: int
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+    """Why it failed."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run did what it should."""
+        return self.status == "completed"
+
+    def write(self, directory: str) -> Path:
+        """Write it below the directory, which is made if it is not there. Raises Failed."""
+        path = Path(directory) / NAME
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise Failed(f"{path} can't be written: {error.strerror or error}") from error
+        return path
+
+
+def counted(tasks: Iterable[TaskStatus]) -> tuple[int, int]:
+    """How many of the workflow's own tasks succeeded, and how many there are."""
+    own = [task for task in tasks if not {"[", "/"} & set(task.name)]
+    return sum(task.phase == TaskPhase.SUCCEEDED for task in own), len(own)

@@ -1,0 +1,34 @@
+"""An answer as it stands outside of the status: its JSON, compressed, named by its digest. See `packs`, `objects`."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+
+from mcp_orchestrator.runner import values
+from mcp_orchestrator.runner.results import Answer
+
+LEVEL = 4
+"""Of gzip: 1 MiB of JSON takes some 20 ms."""
+
+
+class Unreadable(ValueError):
+    """The bytes are not the answer that they are named after."""
+
+
+def pack(answer: Answer) -> bytes:
+    """The answer's bytes: the same each time."""
+    return gzip.compress(answer.encode(), LEVEL, mtime=0)
+
+
+def unpack(data: bytes, digest: str) -> Answer:
+    """The answer of that digest. Raises Unreadable."""
+    try:
+        # No further than an answer goes: whoever changed the bytes may have made them a bomb.
+        encoded = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, values.RESULT_BYTES + 1)
+        if hashlib.sha256(encoded).hexdigest()[: len(digest)] != digest:
+            raise Unreadable("they were changed")
+        return Answer.decode(encoded)
+    except (ValueError, KeyError, zlib.error) as error:
+        raise Unreadable(str(error)) from error

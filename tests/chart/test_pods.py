@@ -65,11 +65,12 @@ def test_the_operator_accepts_the_environment_that_the_chart_gives() -> None:
     values: dict[str, Any] = helm.NO_CRDS | {
         "mode": "development", "logLevel": "DEBUG", "maxConcurrentWorkflows": 3, "timeoutMilliseconds": 7_200_000,
         "workers": 2, "watchNamespaces": ["a", "b"], "workloads": {"image": "x:y", "imagePullPolicy": "Never"},
+        "cache": {"secretName": "cache"},
     }  # fmt: skip
     read = settings.read(helm.environment(values))
     assert (read.mode, read.log_level, read.max_concurrent_workflows) == ("development", "DEBUG", 3)
     assert (read.timeout_seconds, read.workers, read.watch_namespaces) == (7200, 2, ("a", "b"))
-    assert (read.image, read.image_pull_policy) == ("x:y", "Never")
+    assert (read.image, read.image_pull_policy, read.cache_secret) == ("x:y", "Never", "cache")
 
 
 def test_the_operator_knows_the_object_store_that_the_chart_names() -> None:
@@ -82,7 +83,8 @@ def test_the_operator_knows_the_object_store_that_the_chart_names() -> None:
 def test_the_charts_defaults_are_the_operators() -> None:
     given, default = settings.read(helm.environment()), settings.Settings()
     assert (given.max_concurrent_workflows, given.timeout_seconds) == (10, 3600)
-    for name in ("mode", "log_level", "max_concurrent_workflows", "timeout_seconds", "workers", "image_pull_policy"):
+    names = ("mode", "log_level", "max_concurrent_workflows", "timeout_seconds", "workers", "image_pull_policy")
+    for name in (*names, "cache_secret"):
         assert getattr(given, name) == getattr(default, name), name
 
 

@@ -20,6 +20,7 @@ WHOLE = {
 
 OTHER: dict[str, Any] = {
     "affinity": {"nodeAffinity": {}},
+    "cache.secretName": "cache",
     "commonAnnotations": {"a": "b"},
     "commonLabels": {"a": "b"},
     "crds.annotations": {"a": "b"},

@@ -265,6 +265,11 @@ class Tool(Model):
         json_schema_extra=preserved(),
     )
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether it declares that it only reads, or that a repeated call is harmless."""
+        return bool(self.read_only or self.idempotent)
+
 
 class MCPServerStatus(Model):
     """What was observed."""

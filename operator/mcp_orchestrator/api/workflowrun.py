@@ -20,6 +20,7 @@ from mcp_orchestrator.api.base import (
     ToolName,
     preserved,
 )
+from mcp_orchestrator.api.cache import CacheMode, CacheUse
 from mcp_orchestrator.api.conditions import BY_TYPE, Condition
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.mcpserver import ServerRetry
@@ -82,6 +83,11 @@ class WorkflowRunSpec(Model):
         None,
         description="Name of an ended run of the same namespace. Tasks that succeeded there, and that are the same "
         "here with the same values, are not run again: status.tasks says which, and why the others are.",
+    )
+    cache: CacheMode | None = Field(
+        None,
+        description="Bypass: the run neither takes answers from the cache nor keeps any there. Refresh: it makes every "
+        "call, and keeps the answers. Default: it takes what the cache has.",
     )
 
 
@@ -222,6 +228,7 @@ class ResolvedServer(Model):
 
     name: Word = Field(description="Name of the MCPServer.")
     url: str = Field(description="Where the runner calls it.", max_length=512)
+    digest: Digest | None = Field(None, description="SHA-256 of its spec.")
     tools_digest: Digest | None = Field(None, description="SHA-256 over the definitions of its tools.")
     timeout_seconds: int = Field(30, description="Seconds that one call may take when the task does not say.")
     retry: ServerRetry = Field(
@@ -272,6 +279,11 @@ class TaskStatus(Model):
     message: Message | None = Field(None, description="The same in a sentence.")
     error: TaskError | None = Field(None, description="Why it failed.")
     reused_from: Word | None = Field(None, description="Name of the run that its result was taken from.")
+    cache: CacheUse | None = Field(
+        None,
+        description="Hit: the result was taken from the cache, without a call. Miss: it was not there. Refreshed: the "
+        "run asked for a call. Unset: the task has no cache, or that could not be used.",
+    )
     nullable: ClassVar[frozenset[str]] = frozenset({"result"})
 
 

@@ -21,6 +21,7 @@ from mcp_orchestrator.api.base import (
     VariableName,
     preserved,
 )
+from mcp_orchestrator.api.cache import Cache, TaskCache
 from mcp_orchestrator.api.conditions import BY_TYPE, Condition
 from mcp_orchestrator.api.errorclass import RETRYABLE, ErrorClass
 from mcp_orchestrator.api.pods import Label, Resources, Toleration
@@ -189,6 +190,9 @@ class Task(Model):
         description="Whether the call may be repeated when it is not known if an earlier one was carried out. Default: "
         "as the tool itself says (readOnlyHint, idempotentHint).",
     )
+    cache: TaskCache | None = Field(
+        None, description="Take the answer of an earlier call again. Default: the workflow's cache."
+    )
     success_when: Expression | None = Field(
         None,
         description="CEL expression over result that must be true for the call to count as a success, such as "
@@ -240,8 +244,9 @@ def _tasks(*rules: JsonDict) -> JsonDict:
             },
             {
                 "rule": "self.all(t, has(t.tool) ? !has(t.parameters) : [has(t.arguments), has(t.retry), "
-                "has(t.idempotent), has(t.successWhen)].all(x, !x))",
-                "message": "arguments, retry, idempotent and successWhen go with a tool, parameters with a template",
+                "has(t.idempotent), has(t.cache), has(t.successWhen)].all(x, !x))",
+                "message": "arguments, retry, idempotent, cache and successWhen go with a tool, parameters with a "
+                "template",
             },
             *rules,
         ],
@@ -293,6 +298,11 @@ class WorkflowTemplateSpec(Model):
         "task without any is left out.",
         max_length=64,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    cache: Cache | None = Field(
+        None,
+        description="Take answers of earlier calls again: the default of the tasks whose tool declares that it only "
+        "reads, or that a repeated call is harmless.",
     )
     pod: RunnerPod | None = Field(None, description="Where and with what the run's pod is placed.")
 

@@ -67,6 +67,10 @@ class Notes:
     async def keep(self, answer: Answer) -> None:
         """There is room: the answer stays in memory."""
 
+    def hides(self, encoded: bytes) -> bool:
+        """Whether JSON has a secret in it."""
+        return self.secrets.stand_in(encoded)
+
     async def commit(self) -> None:
         """Nothing goes on from what stands here."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.workflowrun import TaskPhase, TaskStatus
 from mcp_orchestrator.client.terminal import Terminal
 from mcp_orchestrator.planning import runstatus, wording
@@ -92,5 +93,6 @@ def _note(task: TaskStatus) -> str:
     else:
         attempts = f"attempt {task.attempts}" if (task.attempts or 0) > 1 else ""
         reused = f"taken from {task.reused_from}" if task.reused_from else ""
-        text = ", ".join(part for part in (task.progress, attempts, reused) if part)
+        cached = "from the cache" if task.cache == CacheUse.HIT else ""
+        text = ", ".join(part for part in (task.progress, attempts, reused, cached) if part)
     return wording.one_line(text, 1024)

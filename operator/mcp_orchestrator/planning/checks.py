@@ -45,6 +45,7 @@ def check_tools(
         else:
             tool = tools[task.server][task.tool]
             found.extend(arguments.check(task, tool, declared, f"{where}.arguments", final=final))
+            found.extend(_check_cache(task, tool, f"{where}.cache"))
     return tuple(found)
 
 
@@ -109,6 +110,21 @@ def _check_outputs(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
 
 
 # --- its servers -----------------------------------------------------------------------------------------------------
+
+
+def _check_cache(task: Task, tool: Tool, path: str) -> Iterator[Mistake]:
+    """A task that asks for a cache itself must get one; the workflow's default passes over tools that it is not for."""
+    wanted = task.cache is not None and task.cache.ttl_seconds and not task.cache.force
+    if wanted and not (tool.repeatable if task.idempotent is None else task.idempotent):
+        what = (
+            f'tool "{tool.name}" declares neither that it only reads nor that a repeated call is harmless'
+            if task.idempotent is None
+            else "the task says idempotent: false"
+        )
+        remedy = "leave cache out, or set cache.force: true if all that counts is the answer"
+        yield mistakes.a_mistake(
+            path, TemplateReason.INVALID_SPEC, f"{what}, so its answers are not taken again: {remedy}"
+        )
 
 
 def _check_tool(

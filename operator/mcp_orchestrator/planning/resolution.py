@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.mcpserver import MCPServer, ServerCondition, Tool
+from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec, ServerCondition
 from mcp_orchestrator.api.workflowrun import (
     NestedTemplate,
     ResolvedServer,
@@ -222,15 +222,17 @@ def _is_settled(server: MCPServer) -> bool:
     )
 
 
-def digest(workflow: WorkflowTemplateSpec) -> str:
-    """SHA-256 of the workflow, the same for the same workflow however it was written."""
-    canonical = orjson.dumps(workflow.wire(), option=orjson.OPT_SORT_KEYS)
+def digest(spec: WorkflowTemplateSpec | MCPServerSpec) -> str:
+    """SHA-256 of a workflow or a server, the same for the same one however it was written."""
+    canonical = orjson.dumps(spec.wire(), option=orjson.OPT_SORT_KEYS)
     return "sha256:" + hashlib.sha256(canonical).hexdigest()
 
 
 def _server(server: MCPServer, tools: tuple[str, ...]) -> ResolvedServer:
     """The server as the run keeps it, with what the tools that it calls say of themselves."""
-    fields: dict[str, Any] = {"tools_digest": server.status.tools_digest} if server.status.tools_digest else {}
+    fields: dict[str, Any] = {"digest": digest(server.spec)}
+    if server.status.tools_digest:
+        fields["tools_digest"] = server.status.tools_digest
     if "retry" in server.spec.model_fields_set:
         fields["retry"] = server.spec.retry
     known = {tool.name: tool for tool in server.status.tools}
@@ -238,10 +240,6 @@ def _server(server: MCPServer, tools: tuple[str, ...]) -> ResolvedServer:
         name=server.metadata.name,
         url=manifests.server_url(server),
         timeout_seconds=server.spec.timeout_seconds,
-        tools=tuple(ResolvedTool(name=name, repeatable=_is_repeatable(known[name])) for name in tools),
+        tools=tuple(ResolvedTool(name=name, repeatable=known[name].repeatable) for name in tools),
         **fields,
     )
-
-
-def _is_repeatable(tool: Tool) -> bool:
-    return bool(tool.read_only or tool.idempotent)

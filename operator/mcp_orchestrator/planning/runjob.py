@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mcp_orchestrator.api.base import GROUP, RUNNER_MANAGER
+from mcp_orchestrator.api.cache import CacheMode
 from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.planning import manifests, podparts
 from mcp_orchestrator.settings import ObjectStore, Settings
@@ -24,6 +25,12 @@ OBJECT_STORE_KEYS = {
     "MCP_ORCHESTRATOR_OBJECT_STORE_CA": "ca.crt",
 }
 """The runner's variables for the object store, and the keys of the Secret that they come from."""
+CACHE_KEYS = {
+    "MCP_ORCHESTRATOR_CACHE_URL": "url",
+    "MCP_ORCHESTRATOR_CACHE_KEY": "key",
+    "MCP_ORCHESTRATOR_CACHE_CA": "ca.crt",
+}
+"""The runner's variables for the cache, and the keys of the Secret that they come from."""
 READABLE = 0o440
 """For the runner alone, which has the group of its volumes."""
 
@@ -84,6 +91,7 @@ def _pod(run: WorkflowRun, timeout_seconds: int, traceparent: str, settings: Set
             podparts.downward("MCP_ORCHESTRATOR_POD_NAME", "metadata.name"),
             podparts.downward("MCP_ORCHESTRATOR_POD_UID", "metadata.uid"),
             *_credentials(settings.object_store),
+            *_cache(run, settings.cache_secret),
         ],
         "resources": podparts.resources(placement.resources if placement else None),
         "securityContext": podparts.container_security(),
@@ -108,6 +116,14 @@ def _credentials(store: ObjectStore | None) -> Iterator[dict[str, Any]]:
             # Without them the pod starts all the same, and large results go into ConfigMaps.
             reference = {"name": store.secret_name, "key": key, "optional": True}
             yield {"name": name, "valueFrom": {"secretKeyRef": reference}}
+
+
+def _cache(run: WorkflowRun, secret: str) -> Iterator[dict[str, Any]]:
+    """Where the cache is, by reference, since the operator may read no Secret; for a run that may use it."""
+    if secret and run.spec.cache != CacheMode.BYPASS:
+        for name, key in CACHE_KEYS.items():
+            # Without them the pod starts all the same, and makes its calls.
+            yield {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": True}}}
 
 
 def _volumes(run: WorkflowRun) -> Iterator[dict[str, Any]]:

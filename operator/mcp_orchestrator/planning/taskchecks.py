@@ -53,6 +53,7 @@ def _check_form(task: Task, path: str) -> Iterator[Mistake]:
             "arguments": bool(task.arguments),
             "retry": task.retry is not None,
             "idempotent": task.idempotent is not None,
+            "cache": task.cache is not None,
             "successWhen": task.success_when is not None,
         }
     other = "a template" if task.template is None else "a tool"

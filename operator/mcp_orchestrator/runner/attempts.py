@@ -13,19 +13,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import ResolvedServer, SkipReason, TaskError, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import Task
-from mcp_orchestrator.planning import expressions, retry, wording
+from mcp_orchestrator.planning import caching, expressions, retry, wording
 from mcp_orchestrator.planning.expressions import Scope
 from mcp_orchestrator.runner import values
 from mcp_orchestrator.runner.board import Board
+from mcp_orchestrator.runner.cache import Cache
 from mcp_orchestrator.runner.calls import Call, CallFailed, ToolCaller
 from mcp_orchestrator.runner.gate import Closing, Gate, Interrupted, Slots
 from mcp_orchestrator.runner.records import UnitFailed, UnitSkipped
 from mcp_orchestrator.runner.results import Answer
 
 log = logging.getLogger(__name__)
+
+Given = tuple[Answer, CacheUse | None]
 
 LOST = "the pod that made the call was lost before the answer was on record: the tool may have done its work"
 
@@ -40,6 +44,8 @@ class _Work:
     server: ResolvedServer
     repeatable: bool
     arguments: Mapping[str, Any]
+    end: float
+    """When the task's deadline is over, on the loop's clock."""
     attempt: int = 0
     begun: bool = False
     under_way: bool = False
@@ -54,21 +60,23 @@ class Attempts:
         board: Board,
         servers: Mapping[str, ResolvedServer],
         chance: Callable[[], float] = random.random,
+        cache: Cache | None = None,
     ) -> None:
         self._caller = caller
         self._board = board
         self._servers = servers
         self._chance = chance
+        self._cache = cache
 
-    async def make(self, unit: str, task: Task, scope: Scope, gate: Gate, slots: Slots) -> Answer:
-        """The answer. Raises UnitFailed, UnitSkipped."""
+    async def make(self, unit: str, task: Task, scope: Scope, gate: Gate, slots: Slots) -> Given:
+        """The answer, and what the cache had to do with it. Raises UnitFailed, UnitSkipped."""
         record = self._board[unit]
         if record.phase == TaskPhase.RUNNING and not self.repeatable(task):
             raise UnitFailed(TaskError(class_=ErrorClass.RUNNER, message=LOST), TaskPhase.INDETERMINATE)
         work = self._prepared(unit, task, scope)
         work.attempt, work.begun = record.attempts, record.phase == TaskPhase.RUNNING
         try:
-            return await gate.run(self._repeat(work, gate, slots))
+            return await gate.run(self._find_or_call(work, gate, slots))
         except Interrupted as interrupted:
             cause = interrupted.interruption
             if not work.begun:
@@ -92,19 +100,42 @@ class Attempts:
             arguments = values.plain(expressions.evaluate(task.arguments, scope))
         except (expressions.ExpressionFailed, values.Unusable) as error:
             raise UnitFailed(_expression_error("arguments", error)) from error
-        return _Work(unit, task, scope, server, self.repeatable(task), arguments)
+        end = asyncio.get_running_loop().time() + (task.deadline_seconds or float("inf"))
+        return _Work(unit, task, scope, server, self.repeatable(task), arguments, end)
+
+    async def _find_or_call(self, work: _Work, gate: Gate, slots: Slots) -> Given:
+        """The answer of an earlier call, if there is one that will do; else that of a call, kept for later ones."""
+        cache, ttl_seconds = self._cache, caching.ttl_seconds(work.task, work.server)
+        if cache is None or ttl_seconds == 0:
+            return await self._repeat(work, gate, slots), None
+        hidden = self._board.hides(values.encode(work.arguments))
+        key = cache.key(work.server, work.task.tool or "", work.arguments, hidden=hidden)
+        patience = min(_allowed_seconds(work), work.end - asyncio.get_running_loop().time())
+        async with cache.turn(key, patience, lambda: gate.closing is None) as found:
+            if found and await self._will_do(work, found):
+                return found, CacheUse.HIT
+            answer = await self._repeat(work, gate, slots)
+            encoded = answer.encode()
+            return answer, await cache.keep(key, b"" if self._board.hides(encoded) else encoded, ttl_seconds)
+
+    async def _will_do(self, work: _Work, answer: Answer) -> bool:
+        """Whether an answer of another call counts as success here too."""
+        try:
+            await self._accept(work, answer)
+        except CallFailed:
+            return False  # then the call itself says why, or has a better answer
+        return True
 
     async def _repeat(self, work: _Work, gate: Gate, slots: Slots) -> Answer:
         loop = asyncio.get_running_loop()
         policy = retry.policy(work.task, work.server)
-        end = loop.time() + (work.task.deadline_seconds or float("inf"))
         while True:
             async with slots:
                 if closing := gate.closing:
                     raise _not_made(work, closing)
                 await self._announce(work)
                 try:
-                    return await self._once(work, end - loop.time())
+                    return await self._once(work, work.end - loop.time())
                 except CallFailed as caught:
                     error = caught
             failure = retry.Failure(error.error_class, error.never_sent, error.retry_after_seconds, error.answered)
@@ -114,7 +145,7 @@ class Attempts:
                 attempt=work.attempt,
                 repeatable=work.repeatable,
                 chance=self._chance(),
-                left_seconds=end - loop.time(),
+                left_seconds=work.end - loop.time(),
             )
             if wait is None or gate.closing or not _wanted(work, error):
                 raise _final(work, failure, error)
@@ -130,11 +161,18 @@ class Attempts:
             await self._board.commit()
 
     async def _once(self, work: _Work, left_seconds: float) -> Answer:
-        allowed = work.task.timeout_seconds or work.server.timeout_seconds
         if left_seconds <= 0:
             raise CallFailed(ErrorClass.TIMEOUT, _over(work.task), never_sent=True)
         left = None if work.task.deadline_seconds is None else left_seconds
-        call = Call(work.unit, work.server.name, work.task.tool or "", work.arguments, allowed, work.attempt, left)
+        call = Call(
+            unit=work.unit,
+            server=work.server.name,
+            tool=work.task.tool or "",
+            arguments=work.arguments,
+            timeout_seconds=_allowed_seconds(work),
+            attempt=work.attempt,
+            left_seconds=left,
+        )
         work.under_way = True
         try:
             answer = await self._caller.call(call)
@@ -144,10 +182,19 @@ class Attempts:
         except Exception as error:
             raise _broken(work, error) from error
         work.under_way = False
+        await self._accept(work, answer)
+        return answer
+
+    async def _accept(self, work: _Work, answer: Answer) -> None:
+        """Take the answer as the unit's. Raises CallFailed if it is none."""
         if work.task.success_when is not None:
             _check_success(work.task.success_when, work.scope, answer)
         await self._board.keep(answer)
-        return answer
+
+
+def _allowed_seconds(work: _Work) -> float:
+    """For one attempt."""
+    return work.task.timeout_seconds or work.server.timeout_seconds
 
 
 def _not_made(work: _Work, closing: Closing) -> UnitSkipped | UnitFailed:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.workflowrun import SkipReason, TaskPhase
 from mcp_orchestrator.planning import scopes, wording
 from mcp_orchestrator.runner.records import Reporter, UnitFailed, UnitRecord, UnitSkipped
@@ -59,12 +60,12 @@ class Board:
         start = record.start_time or self._clock()
         self.note(replace(record, phase=TaskPhase.RUNNING, start_time=start, attempts=attempts))
 
-    def succeed(self, unit: str, answer: Answer, *, derived: bool = False) -> UnitRecord:
+    def succeed(self, unit: str, answer: Answer, *, derived: bool = False, cache: CacheUse | None = None) -> UnitRecord:
         """The unit has a result; the record. One that succeeded before keeps what is known of that."""
         if self[unit].phase == TaskPhase.SUCCEEDED and derived:
             self.note(replace(self[unit], answer=answer, derived=True))
             return self[unit]
-        return self._end(unit, TaskPhase.SUCCEEDED, answer=answer, derived=derived)
+        return self._end(unit, TaskPhase.SUCCEEDED, answer=answer, derived=derived, cache=cache)
 
     def conceal(self, value: Any) -> None:
         """Show the value nowhere from now on."""
@@ -73,6 +74,10 @@ class Board:
     async def keep(self, answer: Answer) -> None:
         """Find room for an answer. Raises CallFailed if there is none."""
         await self._report.keep(answer)
+
+    def hides(self, encoded: bytes) -> bool:
+        """Whether JSON has a secret in it."""
+        return self._report.hides(encoded)
 
     def fail(self, unit: str, failed: UnitFailed) -> UnitRecord:
         """The unit has none; the record."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, SkipReason, TaskError, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import MAX_DEPTH, Task, WorkflowTemplateSpec
-from mcp_orchestrator.planning import expressions, parameters, wording
+from mcp_orchestrator.planning import caching, expressions, parameters, wording
 from mcp_orchestrator.planning.expressions import Scope
 from mcp_orchestrator.runner import fanout, outputs, values
 from mcp_orchestrator.runner.attempts import Attempts
@@ -54,6 +54,7 @@ class Engine:
 
     async def workflow(self, spec: WorkflowTemplateSpec, params: Mapping[str, Any], place: Place) -> Result:
         """Run the tasks, work out the outputs, and run the tasks of finally."""
+        spec = caching.with_default(spec)
         variables = {"params": params}
         main = self._walk(spec.tasks, variables, place)
         await main.run()
@@ -136,7 +137,8 @@ class Engine:
         record = self._board[unit]
         if record.phase == TaskPhase.SUCCEEDED and (record.answer or not self._attempts.repeatable(task)):
             return record
-        return self._board.succeed(unit, await self._attempts.make(unit, task, scope, place.gate, place.slots))
+        answer, use = await self._attempts.make(unit, task, scope, place.gate, place.slots)
+        return self._board.succeed(unit, answer, cache=use)
 
     async def _inner(self, task: Task, unit: str, scope: Scope, place: Place) -> Answer:
         """Run a nested workflow; its outputs as an answer. Raises UnitFailed, UnitSkipped."""

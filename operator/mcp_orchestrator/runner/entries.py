@@ -72,6 +72,8 @@ def facts(record: UnitRecord) -> bytes:
         fields["reason"] = record.reason
     if record.reused_from:
         fields["reusedFrom"] = record.reused_from
+    if record.cache:
+        fields["cache"] = record.cache
     return orjson.dumps(fields)[:-1]
 
 

@@ -20,6 +20,7 @@ from mcp_orchestrator.api.workflowrun import ResolvedServer, RunReason, SkipReas
 from mcp_orchestrator.api.workflowtemplate import MAX_UNITS, WorkflowTemplateSpec
 from mcp_orchestrator.runner.attempts import Attempts
 from mcp_orchestrator.runner.board import Board
+from mcp_orchestrator.runner.cache import Cache
 from mcp_orchestrator.runner.calls import ToolCaller
 from mcp_orchestrator.runner.engine import Engine, Place
 from mcp_orchestrator.runner.gate import Gate, Interruption, Slots
@@ -46,6 +47,7 @@ async def execute(
     timeout_seconds: float,
     spent_seconds: float = 0.0,
     stop: asyncio.Future[Stop] | None = None,
+    cache: Cache | None = None,
     clock: Callable[[], datetime] = settings.clock,
     chance: Callable[[], float] = random.random,
 ) -> Ending:
@@ -57,7 +59,7 @@ async def execute(
     from.
     """
     board = Board(around.recorded, report, clock, MAX_UNITS)
-    engine = Engine(around.nested, board, Attempts(caller, board, around.servers, chance))
+    engine = Engine(around.nested, board, Attempts(caller, board, around.servers, chance, cache))
     hard = Gate()
     main = Gate(hard)
     place = Place("", main, hard, Slots(workflow.max_parallel_tasks), workflow.max_parallel_tasks)

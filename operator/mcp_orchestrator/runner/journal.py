@@ -48,6 +48,10 @@ class Journal:
         """Pass it on. Raises CallFailed if there is no room."""
         await self._report.keep(answer)
 
+    def hides(self, encoded: bytes) -> bool:
+        """Pass it on."""
+        return self._report.hides(encoded)
+
     async def commit(self) -> None:
         """Wait until all is on record. Raises Stopped if the run is lost."""
         await self._commit()
@@ -62,6 +66,8 @@ class Journal:
             fields["error_class"] = str(record.error.class_)
         if record.reason:
             fields["reason"] = record.reason
+        if record.cache:
+            fields["cache"] = str(record.cache)
         level = logging.WARNING if record.phase.failed else logging.INFO
         log.log(level, "task %s", record.phase.lower(), extra=fields)
         if record.error:

@@ -222,7 +222,7 @@ async def _execute(
     known: Mapping[str, UnitRecord],
 ) -> Ending:
     # Imported here: the SDK takes half a second, in which the first report is under way.
-    from mcp_orchestrator.runner import endings, execute, tools
+    from mcp_orchestrator.runner import caches, endings, execute, tools
 
     gc.freeze()
     gc.enable()
@@ -240,7 +240,10 @@ async def _execute(
     )
     traceparent = run.status.traceparent or environment.traceparent
     urls = {server.name: server.url for server in run.status.servers}
-    async with tools.McpCaller(urls, run_uid=run.metadata.uid, traceparent=traceparent) as caller:
+    async with (
+        caches.of_run(run, os.environ) as cache,
+        tools.McpCaller(urls, run_uid=run.metadata.uid, traceparent=traceparent) as caller,
+    ):
         return await execute.execute(
             workflow,
             given.values,
@@ -250,6 +253,7 @@ async def _execute(
             timeout_seconds=limit,
             spent_seconds=(settings.clock() - start).total_seconds(),
             stop=stop.future(),
+            cache=cache,
         )
 
 

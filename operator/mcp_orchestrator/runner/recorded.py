@@ -49,6 +49,7 @@ def _record(task: TaskStatus, stored: Answer | None, directory: Path) -> UnitRec
         message=task.message,
         progress=task.progress,
         reused_from=task.reused_from,
+        cache=task.cache,
     )
 
 
@@ -83,4 +84,4 @@ def of_reuse(theirs: Mapping[str, UnitRecord], why_not: Mapping[str, str], run_n
 
 
 def _taken(record: UnitRecord, run_name: str) -> UnitRecord:
-    return replace(record, reused_from=record.reused_from or run_name, reason=None, message=None)
+    return replace(record, reused_from=record.reused_from or run_name, reason=None, message=None, cache=None)

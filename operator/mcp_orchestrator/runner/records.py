@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, SkipReason, TaskError, TaskPhase
 from mcp_orchestrator.runner.results import Answer
 
@@ -29,6 +30,7 @@ class UnitRecord:
     message: str | None = None
     progress: str | None = None
     reused_from: str | None = None
+    cache: CacheUse | None = None
     sensitive: bool = False
 
 
@@ -77,6 +79,9 @@ class Reporter(Protocol):
 
     async def keep(self, answer: Answer) -> None:
         """Find room for an answer, before its unit counts as done. Raises CallFailed if there is none."""
+
+    def hides(self, encoded: bytes) -> bool:
+        """Whether JSON has a secret in it."""
 
     async def commit(self) -> None:
         """Return once all that was told so far is on record for good. Raises Stopped if it can't be."""

@@ -109,6 +109,10 @@ class Report:
         """Show the value nowhere from now on."""
         self._secrets = self._secrets.with_another(value)
 
+    def hides(self, encoded: bytes) -> bool:
+        """Whether JSON has a secret in it."""
+        return self._secrets.stand_in(encoded)
+
     def close(self, ending: Ending, sensitive: Collection[str] = ()) -> None:
         """Take note of the run's end. The outputs that are named as sensitive go into a Secret."""
         hidden = {name: value for name, value in ending.outputs.items() if name in sensitive}

@@ -6,10 +6,11 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.integration.runner import faulty_http
+from tests.integration.runner import faulty_http, keyvalue
 from tests.integration.runner.calling import real_server
 from tests.integration.runner.faulty_http import Faulty
 from tests.integration.runner.scene import PATIENCE_SECONDS, TRACE, Scene, a_task
@@ -215,3 +216,24 @@ async def test_without_a_cluster_the_remedy_is_in_the_termination_message(scene:
     async with scene.runner(KUBECONFIG="/nowhere") as runner:
         assert await runner.ended() == 1
     assert "/nowhere" in (scene.directory / "termination-log").read_text()
+
+
+async def test_a_later_run_takes_the_answer_of_an_earlier_one_and_the_log_tells(
+    scene: Scene, server: str, tmp_path: Path
+) -> None:
+    workflow = {
+        "cache": {"ttlSeconds": 60},
+        "tasks": [a_task("sum", "add", {"a": 1, "b": "${{ 1 + 1 }}"}, idempotent=True), a_task("meta", "echo_meta")],
+    }
+    async with keyvalue.serving(tmp_path) as store:
+        for name, use in (("first", "Miss"), ("second", "Hit")):
+            await scene.admit({"x": server}, workflow, name)
+            code, status, runner = await scene.run(name, MCP_ORCHESTRATOR_CACHE_URL=store.url)
+            assert code == 0
+            shown = {task["name"]: task for task in status["tasks"]}
+            assert shown["sum"]["result"] == {"result": 3}
+            assert shown["sum"]["cache"] == use
+            assert shown["sum"].get("attempts") == (1 if use == "Miss" else None)
+            assert "cache" not in shown["meta"]
+            assert [line["cache"] for line in runner.lines if "cache" in line] == [use]
+        assert all(key.startswith(f"mcp-orchestrator:{scene.namespace}:") for key in await store.contents())

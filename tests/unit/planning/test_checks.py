@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from tests.builders import a_parameter, a_server, a_spec, a_task, a_tool, an_output
 
+from mcp_orchestrator.api.cache import Cache, TaskCache
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.workflowtemplate import Task, TemplateReason, WorkflowTemplateSpec
 from mcp_orchestrator.planning import checks
 
 SERVERS = {
     "time": a_server(),
-    "search": a_server("search", [a_tool("find", None), a_tool("find_all", None)]),
+    "search": a_server("search", [a_tool("find", None, read_only=True), a_tool("find_all", None)]),
     "new": a_server("new", tools=None, ready=False),
     "plain": a_server("plain", tools=[]),
 }
@@ -143,6 +144,37 @@ def test_a_mistake_in_the_workflow_itself_is_told_with_its_path_and_remedy(
 )
 def test_a_mistake_about_the_servers_is_told_with_its_path_and_remedy(task: Task, expected: str) -> None:
     assert lines(checks.check_tools(a_spec(task), SERVERS)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        pytest.param(a_task(), [], id="no cache"),
+        pytest.param(a_task(cache=TaskCache(ttl_seconds=0)), [], id="never"),
+        pytest.param(a_task(cache=TaskCache(ttl_seconds=9, force=True)), [], id="forced"),
+        pytest.param(a_task(cache=TaskCache(ttl_seconds=9), idempotent=True), [], id="idempotent"),
+        pytest.param(a_task(server="search", tool="find", cache=TaskCache(ttl_seconds=9)), [], id="it only reads"),
+        pytest.param(
+            a_task(cache=TaskCache(ttl_seconds=9)),
+            [
+                'InvalidSpec spec.tasks[0].cache: tool "get_current_time" declares neither that it only reads nor that '
+                "a repeated call is harmless, so its answers are not taken again: leave cache out, or set cache.force: "
+                "true if all that counts is the answer"
+            ],
+            id="a tool that does not say",
+        ),
+        pytest.param(
+            a_task(server="search", tool="find", cache=TaskCache(ttl_seconds=9), idempotent=False),
+            [
+                "InvalidSpec spec.tasks[0].cache: the task says idempotent: false, so its answers are not taken again: "
+                "leave cache out, or set cache.force: true if all that counts is the answer"
+            ],
+            id="a task that says no",
+        ),
+    ],
+)
+def test_a_cache_that_could_not_act_is_told_with_the_remedy(task: Task, expected: list[str]) -> None:
+    assert lines(checks.check_tools(a_spec(task, cache=Cache(ttl_seconds=9)), SERVERS)) == expected
 
 
 def test_tools_that_were_known_once_are_checked_while_the_server_is_away() -> None:

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.builders import a_run, a_server, a_spec
 
+from mcp_orchestrator.api.cache import CacheMode
 from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec
 from mcp_orchestrator.api.workflowrun import ResolvedTemplate, WorkflowRunStatus
 from mcp_orchestrator.api.workflowtemplate import RunnerPod
@@ -69,6 +70,7 @@ def job_of(
     pod: Mapping[str, Any] | None = None,
     template: str | None = "notes",
     settings: Settings = SETTINGS,
+    **fields: Any,
 ) -> dict[str, Any]:
     spec = a_spec(**({"pod": RunnerPod.model_validate(pod)} if pod else {}))
     named = {"name": template} if template else {}
@@ -76,7 +78,7 @@ def job_of(
         template=ResolvedTemplate(**named, digest="sha256:0", spec=spec),
         job_name=manifests.job_name(name, f"uid-of-{name}", 1),
     )
-    run = a_run(name, status=status)
+    run = a_run(name, status=status, **fields)
     return runjob.run_job(run, timeout_seconds=90, seconds_left=90, traceparent="00-a-b-01", settings=settings)
 
 
@@ -336,6 +338,21 @@ def test_a_runner_with_an_identity_of_its_own_gets_no_keys() -> None:
     store = ObjectStore("results")
     (runner,) = job_of(settings=replace(SETTINGS, object_store=store))["spec"]["template"]["spec"]["containers"]
     assert not any("secretKeyRef" in (variable.get("valueFrom") or {}) for variable in runner["env"])
+
+
+def test_the_runner_learns_where_the_cache_is_by_reference_and_starts_without_it() -> None:
+    settings = replace(SETTINGS, cache_secret="cache")  # noqa: S106 - its name
+    (runner,) = job_of(settings=settings)["spec"]["template"]["spec"]["containers"]
+    found = environment(runner)
+    for name, key in (("URL", "url"), ("KEY", "key"), ("CA", "ca.crt")):
+        reference = {"name": "cache", "key": key, "optional": True}
+        assert found[f"MCP_ORCHESTRATOR_CACHE_{name}"] == {"secretKeyRef": reference}
+
+
+def test_a_run_that_bypasses_the_cache_does_not_learn_where_it_is() -> None:
+    settings = replace(SETTINGS, cache_secret="cache")  # noqa: S106 - its name
+    (runner,) = job_of(settings=settings, cache=CacheMode.BYPASS)["spec"]["template"]["spec"]["containers"]
+    assert not any("CACHE" in name for name in environment(runner))
 
 
 def test_a_workflow_says_where_its_runs_are_placed() -> None:

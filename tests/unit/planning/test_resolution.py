@@ -63,6 +63,7 @@ def test_a_run_of_a_template_starts_with_just_what_was_seen() -> None:
         {
             "name": "time",
             "url": "http://time.default.svc:8080/mcp",
+            "digest": resolution.digest(settled().spec),
             "timeoutSeconds": 30,
             "toolsDigest": "sha256:t",
             "tools": [{"name": "get_current_time", "repeatable": False}],

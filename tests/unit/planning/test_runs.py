@@ -17,7 +17,7 @@ from tests.oracles import kstatus
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.api.workflowtemplate import RunnerPod
-from mcp_orchestrator.planning import runjob, runs
+from mcp_orchestrator.planning import resolution, runjob, runs
 from mcp_orchestrator.planning.plan import EventType, Plan
 from mcp_orchestrator.planning.runs import ObservedRun, plan_run
 from mcp_orchestrator.settings import Settings
@@ -262,6 +262,7 @@ def test_a_run_with_a_slot_is_admitted_with_everything_that_was_seen() -> None:
             "name": "time",
             "url": "http://time.default.svc:8080/mcp",
             "timeoutSeconds": 30,
+            "digest": resolution.digest(SERVERS["time"].spec),
             "toolsDigest": "sha256:t",
             "tools": [{"name": "get_current_time", "repeatable": False}],
         }

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.builders import a_parameter, a_spec, a_task
 
+from mcp_orchestrator.api.cache import TaskCache
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowtemplate import ForEach, OnFailure, Retry, Task
 from mcp_orchestrator.planning import checks
@@ -74,6 +75,11 @@ def test_tasks_of_finally_read_how_the_run_went_and_others_do_not() -> None:
             Task(name="x", template={"name": "w"}, arguments={"a": 1}),
             "InvalidSpec spec.tasks[2].arguments: it goes with a tool, and this task has none: take one of them out",
             id="arguments of a workflow",
+        ),
+        pytest.param(
+            Task(name="x", template={"name": "w"}, cache=TaskCache(ttl_seconds=60)),
+            "InvalidSpec spec.tasks[2].cache: it goes with a tool, and this task has none: take one of them out",
+            id="a cache of a workflow",
         ),
         pytest.param(
             a_task("x", parameters={"a": 1}),

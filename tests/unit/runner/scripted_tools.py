@@ -15,6 +15,7 @@ from mcp_orchestrator.api.mcpserver import ServerRetry
 from mcp_orchestrator.api.workflowrun import ResolvedServer, ResolvedTool, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplateSpec
 from mcp_orchestrator.runner import execute
+from mcp_orchestrator.runner.cache import Cache
 from mcp_orchestrator.runner.calls import Call, CallFailed
 from mcp_orchestrator.runner.execute import Surroundings
 from mcp_orchestrator.runner.records import Ending, UnitRecord
@@ -94,6 +95,7 @@ class Records:
 
     seen: list[UnitRecord] = field(default_factory=list)
     commits: list[dict[str, TaskPhase]] = field(default_factory=list)
+    secret: bytes = b""
 
     def update(self, record: UnitRecord) -> None:
         self.seen.append(record)
@@ -103,6 +105,9 @@ class Records:
 
     async def keep(self, answer: Answer) -> None:
         pass
+
+    def hides(self, encoded: bytes) -> bool:
+        return bool(self.secret) and self.secret in encoded
 
     async def commit(self) -> None:
         self.commits.append({record.name: record.phase for record in self.seen})
@@ -160,9 +165,11 @@ def run(
     stop_after: float | None = None,
     patience_seconds: float = 0,
     retry: Mapping[str, int] | None = None,
+    cache: Cache | None = None,
+    secret: bytes = b"",
 ) -> tuple[Ending | None, Records]:
     """Execute in virtual time; no ending if the run was stopped."""
-    records, inner = Records(), dict(nested or {})
+    records, inner = Records(secret=secret), dict(nested or {})
 
     async def main() -> Ending | None:
         loop = asyncio.get_running_loop()
@@ -182,6 +189,7 @@ def run(
                 timeout_seconds=timeout_seconds,
                 clock=lambda: START + timedelta(seconds=loop.time()),
                 stop=stop,
+                cache=cache,
                 chance=lambda: 0.5,
             )
         except Stopped:

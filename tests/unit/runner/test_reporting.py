@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import math
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskError, TaskPhase, WorkflowRunStatus
 from mcp_orchestrator.planning import wording
@@ -67,6 +69,21 @@ def test_a_task_shows_its_times_result_and_size() -> None:
             "resultBytes": 14,
         }
     ]
+
+
+def test_a_task_shows_what_the_cache_did_and_another_pod_knows_it() -> None:
+    report = a_report("a")
+    report.update(replace(done("a", 1), attempts=0, cache=CacheUse.HIT))
+    (task,) = wire(report)["tasks"]
+    assert task["cache"] == "Hit"
+    assert "attempts" not in task
+    known = recorded.records(WorkflowRunStatus.model_validate(wire(report)))
+    assert known["a"].cache == CacheUse.HIT
+
+
+def test_a_result_from_another_run_is_no_hit() -> None:
+    theirs = {"a": replace(done("a", 1), cache=CacheUse.HIT)}
+    assert recorded.of_reuse(theirs, {"a": ""}, "earlier")["a"].cache is None
 
 
 def test_progress_counts_what_was_executed() -> None:

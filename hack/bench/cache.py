@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import statistics
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -97,6 +99,9 @@ async def main() -> int:
         "a later hit": statistics.median(later),
         "the slowest hit": max(spent for _, all_spent in runs for spent in all_spent),
     }
+    if "-o" in sys.argv and "json" in sys.argv:
+        print(json.dumps({"milliseconds": {name: round(spent, 2) for name, spent in rows.items()}}, indent=1))
+        return 0
     print(f"{'what':<42} {'milliseconds':>13}   budget {BUDGET_MILLISECONDS:g} ms")
     for name, spent in rows.items():
         print(f"{name:<42} {spent:>13.2f}")

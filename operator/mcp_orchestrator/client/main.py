@@ -21,6 +21,7 @@ Command = Callable[[argparse.Namespace], Exit]
 def add_to(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands to those of the image."""
     _diagnose(programs)
+    _validate(programs)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,6 +50,21 @@ def _diagnose(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         from mcp_orchestrator.client import diagnose
 
         return diagnose.run(options.run, _access(options), options.output)
+
+    parser.set_defaults(command=command)
+
+
+def _validate(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = programs.add_parser("validate", help="find mistakes in files, without a cluster")
+    parser.add_argument("files", metavar="FILE|DIR", nargs="*", help="what to check; default: this directory; -: input")
+    parser.add_argument("--strict", action="store_true", help="count warnings as errors")
+    parser.add_argument("-v", "--verbose", action="store_true", help="also say what was not checked")
+    _output(parser, "text", "json", "sarif")
+
+    def command(options: argparse.Namespace) -> Exit:
+        from mcp_orchestrator.client import validate
+
+        return validate.run(options.files, options.output, strict=options.strict, verbose=options.verbose)
 
     parser.set_defaults(command=command)
 

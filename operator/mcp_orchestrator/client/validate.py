@@ -149,10 +149,7 @@ class _Documents:
         elif run.spec.template_ref:
             name, around = run.spec.template_ref.name, self._around(document)
             if name not in around:
-                hint = mistakes.suggestion(name, around)
-                message = f'there is no WorkflowTemplate "{name}" among the files{hint}'
-                place = "spec.templateRef.name"
-                yield document.finding(place, message, Rule.TEMPLATE_NOT_FOUND, Severity.WARNING)
+                yield from self._missing(document, "spec.templateRef.name", name)
                 return
             workflow = around[name][1].spec
         if workflow:
@@ -168,20 +165,32 @@ class _Documents:
             if elsewhere := _ELSEWHERE.fullmatch(mistake.path):
                 home, where = around[elsewhere[1]][0], elsewhere[2]
             yield home.finding(where, mistake.message, mistake.reason)
-        for mistake in nested.missing:
-            if mistake.path.startswith(path):
-                message = mistake.message.replace("in the namespace", "among the files").partition("; create")[0]
-                yield document.finding(mistake.path, message, mistake.reason, Severity.WARNING)
+        for where, task, _ in checks.tasks_of(spec, path):
+            if task.template and task.template.name not in around:
+                yield from self._missing(document, f"{where}.template.name", task.template.name)
+
+    def _missing(self, document: Document, path: str, name: str) -> Iterator[Finding]:
+        if not self._is_there(document, name):
+            hint = mistakes.suggestion(name, self._around(document))
+            message = f'there is no WorkflowTemplate "{name}" among the files{hint}'
+            yield document.finding(path, message, Rule.TEMPLATE_NOT_FOUND, Severity.WARNING)
+
+    def _is_there(self, document: Document, name: str) -> bool:
+        """Whether there is such a template, though it can't be read: that is told where it stands."""
+        return any(
+            other.kind.model is WorkflowTemplate and other.metadata.get("name") == name and _may_meet(other, document)
+            for other in self._documents
+        )
 
     def _around(self, document: Document) -> dict[str, tuple[Document, WorkflowTemplate]]:
         """The templates that may be in the object's namespace, by name; of several, the nearest one."""
-        fits = [
-            (other, template)
-            for other, template in self._templates
-            if other.namespace == document.namespace or not (other.namespace and document.namespace)
-        ]
+        fits = [(other, template) for other, template in self._templates if _may_meet(other, document)]
         fits.sort(key=lambda one: (one[0].namespace == document.namespace, one[0].directory == document.directory))
         return {template.metadata.name: (other, template) for other, template in fits}
+
+
+def _may_meet(one: Document, other: Document) -> bool:
+    return one.namespace == other.namespace or not (one.namespace and other.namespace)
 
 
 def _most_specific(formal: tuple[Mistake, ...], inner: tuple[Mistake, ...]) -> tuple[Mistake, ...]:

@@ -22,6 +22,7 @@ def add_to(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add the commands to those of the image."""
     _diagnose(programs)
     _validate(programs)
+    _graph(programs)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -65,6 +66,20 @@ def _validate(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         from mcp_orchestrator.client import validate
 
         return validate.run(options.files, options.output, strict=options.strict, verbose=options.verbose)
+
+    parser.set_defaults(command=command)
+
+
+def _graph(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = programs.add_parser("graph", help="draw the tasks of a workflow, and what waits for what")
+    parser.add_argument("file", metavar="FILE", help="what holds the workflow; -: standard input")
+    parser.add_argument("--template", default="", metavar="NAME", help="which workflow, where the file holds several")
+    _output(parser, "mermaid", "svg")
+
+    def command(options: argparse.Namespace) -> Exit:
+        from mcp_orchestrator.client import graph
+
+        return graph.run(options.file, options.template, options.output)
 
     parser.set_defaults(command=command)
 

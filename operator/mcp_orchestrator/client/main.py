@@ -20,7 +20,7 @@ Command = Callable[[argparse.Namespace], Exit]
 
 def add_to(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands to those of the image."""
-    for add in (_run, _plan, _watch, _list, _get, _results, _logs, _diagnose):
+    for add in (_validate, _graph, _plan, _run, _watch, _list, _get, _results, _logs, _diagnose):
         add(programs)
 
 
@@ -217,6 +217,35 @@ def _diagnose(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         from mcp_orchestrator.client import diagnose
 
         return diagnose.run(options.run, _access(options), options.output)
+
+    parser.set_defaults(command=command)
+
+
+def _validate(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = programs.add_parser("validate", help="find mistakes in files, without a cluster")
+    parser.add_argument("files", metavar="FILE|DIR", nargs="*", help="what to check; default: this directory; -: input")
+    parser.add_argument("--strict", action="store_true", help="count warnings as errors")
+    parser.add_argument("-v", "--verbose", action="store_true", help="also say what was not checked")
+    _output(parser, "text", "json", "sarif")
+
+    def command(options: argparse.Namespace) -> Exit:
+        from mcp_orchestrator.client import validate
+
+        return validate.run(options.files, options.output, strict=options.strict, verbose=options.verbose)
+
+    parser.set_defaults(command=command)
+
+
+def _graph(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = programs.add_parser("graph", help="draw the tasks of a workflow, and what waits for what")
+    parser.add_argument("file", metavar="FILE", help="what holds the workflow; -: standard input")
+    parser.add_argument("--template", default="", metavar="NAME", help="which workflow, where the file holds several")
+    _output(parser, "mermaid", "svg")
+
+    def command(options: argparse.Namespace) -> Exit:
+        from mcp_orchestrator.client import graph
+
+        return graph.run(options.file, options.template, options.output)
 
     parser.set_defaults(command=command)
 

@@ -67,6 +67,10 @@ class Finding:
         """Where it stands among those of its file."""
         return self.line, self.column, self.path, self.message
 
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.line}:{self.column}: {where}{' '.join(self.message.split())}"
+
     def wire(self) -> dict[str, Any]:
         """The finding as JSON."""
         return asdict(self)

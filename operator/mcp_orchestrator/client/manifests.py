@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
-from mcp_orchestrator.api.base import API_VERSION
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.reading import Unreadable, read
 from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
+from mcp_orchestrator.client import sources, validate
 from mcp_orchestrator.client.exits import Failed
+from mcp_orchestrator.client.findings import Finding, Rule, Severity
+from mcp_orchestrator.client.sources import Document
 
 M = TypeVar("M", MCPServer, WorkflowTemplate, WorkflowRun)
-SUFFIXES = (".yaml", ".yml", ".json")
 NAMESPACE = "local"
 """What objects are in that name no namespace."""
 
@@ -38,77 +36,54 @@ class Manifests:
 
 
 def load(paths: Iterable[str]) -> Manifests:
-    """Everything that stands in these files and directories. Raises Failed, naming the file."""
-    found = Manifests()
-    for path in _files(paths):
-        for body in _documents(path):
-            _take_in(found, body, path)
-    return found
+    """What stands in these files and directories. Raises Failed with all their mistakes, and where they are."""
+    read_in = sources.read(paths)
+    # A file of Secrets alone is what a local run may need.
+    errors = [found for found in validate.check(read_in).findings if _counts(found)]
+    if errors:
+        raise Failed("the files have mistakes:\n" + "\n".join(f"  {found}" for found in errors))
+    held = Manifests()
+    for document in read_in.documents:
+        match document.kind.name:
+            case "MCPServer":
+                _add(held.servers, MCPServer, document)
+            case "WorkflowTemplate":
+                _add(held.templates, WorkflowTemplate, document)
+            case "WorkflowRun":
+                _add(held.runs, WorkflowRun, document)
+    for body in read_in.others:
+        _take_in(held, body)
+    return held
 
 
-def _files(paths: Iterable[str]) -> Iterator[Path]:
-    for name in paths:
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
-            if not inside:
-                raise Failed(f"{path}: the directory holds no {', '.join(SUFFIXES)} file")
-            yield from inside
-        else:
-            yield path
+def _counts(found: Finding) -> bool:
+    return found.severity == Severity.ERROR and found.rule != Rule.NOTHING_HERE
 
 
-def _documents(path: Path) -> Iterator[Mapping[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        documents = [*yaml.safe_load_all(text)]
-    except OSError as error:
-        raise Failed(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise Failed(f"{path}: it is not UTF-8 text") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise Failed(f"{path}{where}: it is not YAML: {getattr(error, 'problem', None) or error}") from error
-    for document in documents:
-        if isinstance(document, Mapping) and document.get("kind") == "List":
-            yield from (item for item in document.get("items") or () if isinstance(item, Mapping))
-        elif isinstance(document, Mapping):
-            yield document
-
-
-def _take_in(found: Manifests, body: Mapping[str, Any], path: Path) -> None:
-    kind, name = body.get("kind"), (body.get("metadata") or {}).get("name", "")
-    if kind == "Secret":
-        found.secrets |= {(name, key): value for key, value in _secret(body, path).items()}
-    elif kind == "ConfigMap":
-        found.texts |= {(name, key): str(value) for key, value in (body.get("data") or {}).items()}
-    elif body.get("apiVersion") != API_VERSION:
-        return
-    elif kind == "MCPServer":
-        _add(found.servers, MCPServer, body, path)
-    elif kind == "WorkflowTemplate":
-        _add(found.templates, WorkflowTemplate, body, path)
-    elif kind == "WorkflowRun":
-        _add(found.runs, WorkflowRun, body, path)
-
-
-def _add(known: dict[str, M], model: type[M], body: Mapping[str, Any], path: Path) -> None:
-    metadata = {"namespace": NAMESPACE, "generation": 1, **(body.get("metadata") or {})}
+def _add(known: dict[str, M], model: type[M], document: Document) -> None:
+    metadata = {"namespace": NAMESPACE, "generation": 1, **document.metadata}
     if not metadata.get("name"):
         metadata["name"] = str(metadata.get("generateName", "")).rstrip("-")
-    made = read(model, {**body, "metadata": {**metadata, "uid": metadata["name"]}, "status": {}})
+    made = read(model, {**document.body, "metadata": {**metadata, "uid": metadata["name"]}, "status": {}})
     if isinstance(made, Unreadable):
-        raise Failed(f"{path}: {model.__name__} {metadata['name']}: {made.message}")
+        raise Failed(f"{document.file}: {model.__name__} {metadata['name']}: {made.message}")
     if made.metadata.name in known:
-        raise Failed(f"{path}: there are two of {model.__name__} {made.metadata.name}: take one out")
+        raise Failed(f"{document.file}: there are two of {model.__name__} {made.metadata.name}: take one out")
     known[made.metadata.name] = made
 
 
-def _secret(body: Mapping[str, Any], path: Path) -> dict[str, str]:
+def _take_in(held: Manifests, body: Mapping[str, Any]) -> None:
+    metadata = body.get("metadata")
+    name = str(metadata.get("name", "")) if isinstance(metadata, Mapping) else ""
+    if body.get("kind") == "Secret":
+        held.secrets |= {(name, key): value for key, value in _secret(body, name).items()}
+    elif body.get("kind") == "ConfigMap":
+        held.texts |= {(name, key): str(value) for key, value in (body.get("data") or {}).items()}
+
+
+def _secret(body: Mapping[str, Any], name: str) -> dict[str, str]:
     try:
         data = {key: base64.b64decode(value).decode() for key, value in (body.get("data") or {}).items()}
     except (binascii.Error, UnicodeDecodeError, TypeError) as error:
-        name = (body.get("metadata") or {}).get("name", "")
-        raise Failed(f"{path}: Secret {name}: data must be base64 of text; stringData takes plain text") from error
+        raise Failed(f"Secret {name}: data must be base64 of text; stringData takes plain text") from error
     return data | {key: str(value) for key, value in (body.get("stringData") or {}).items()}

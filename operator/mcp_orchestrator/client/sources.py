@@ -84,6 +84,8 @@ class Sources:
     findings: list[Finding] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     """What belongs to others, in words."""
+    others: list[dict[str, Any]] = field(default_factory=list)
+    """Objects of other kinds, such as Secrets."""
 
 
 def read(names: Iterable[str]) -> Sources:
@@ -175,6 +177,7 @@ def _documents(file: str, source: Yaml, found: Sources) -> tuple[list[Document],
             elif message := _nearly(version, name):
                 findings.append(_about(file, node.place, message, Rule.UNKNOWN_KIND))
             else:
+                found.others.append(value)
                 found.skipped.append(f"{file}:{node.place.line}: {f'{name} of {version}' if name else 'no object'}")
     return documents, findings
 

@@ -32,9 +32,9 @@ def a_task(name: str, tool: str, arguments: dict[str, Any] | None = None, **fiel
 
 
 SUM = {
-    "parameters": [{"name": "n", "schema": {"type": "integer"}, "default": 1}],
+    "parameters": [{"name": "count", "schema": {"type": "integer"}, "default": 1}],
     "tasks": [
-        a_task("first", "add", {"a": "${{ params.n }}", "b": 1}),
+        a_task("first", "add", {"a": "${{ params.count }}", "b": 1}),
         a_task("second", "add", {"a": "${{ tasks.first.result.result }}", "b": 10}),
     ],
     "outputs": [{"name": "sum", "value": "${{ tasks.second.result.result }}"}],
@@ -62,7 +62,7 @@ def program(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
 
 
 def test_a_template_runs_with_its_parameters_and_tells_its_outputs(tmp_path: Path) -> None:
-    done = run("sum", "-f", written(tmp_path, a_server(), an_object("WorkflowTemplate", "sum", SUM)), "-p", "n=31")
+    done = run("sum", "-f", written(tmp_path, a_server(), an_object("WorkflowTemplate", "sum", SUM)), "-p", "count=31")
 
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
@@ -143,7 +143,7 @@ BROKEN = an_object("WorkflowTemplate", "w", {"tasks": [a_task("t", "nothing")]})
 @pytest.mark.parametrize(
     ("content", "arguments", "code", "words"),
     [
-        pytest.param("tasks: [", [], 2, "it is not YAML", id="broken YAML"),
+        pytest.param("tasks: [", [], 2, "file.yaml:", id="broken YAML"),
         pytest.param(b"\xff\xfe\x00", [], 2, "UTF-8", id="no text"),
         pytest.param("", [], 2, "name the template to run", id="an empty file"),
         pytest.param("- 1\n- 2\n", [], 2, "name the template to run", id="something else"),
@@ -191,13 +191,16 @@ def test_what_can_not_run_is_said_in_words(
 
 def test_files_are_needed_and_must_be_there() -> None:
     assert "needs -f FILE" in run("x").stderr
-    assert "nowhere.yaml: No such file or directory" in run("-f", "nowhere.yaml").stderr
+    assert "there is no file or directory nowhere.yaml" in run("-f", "nowhere.yaml").stderr
 
 
 def test_a_plan_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     spec = {
-        "parameters": [{"name": "key", "sensitive": True}, {"name": "n", "schema": {"type": "integer"}, "default": 1}],
+        "parameters": [
+            {"name": "key", "sensitive": True},
+            {"name": "count", "schema": {"type": "integer"}, "default": 1},
+        ],
         "tasks": [
             a_task("first", "add", {"a": 1, "b": 1}),
             a_task("danger", "crash", when="tasks.first.result.result > 5"),
@@ -218,7 +221,7 @@ def test_a_plan_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
         "",
         "Parameters",
         "  key: (sensitive)",
-        "  n: 1",
+        "  count: 1",
         "",
         "1 of them may destroy data, as their tools say: danger",
     ]

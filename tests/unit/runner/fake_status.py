@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 
 from mcp_orchestrator.cluster import errors, resources
+from mcp_orchestrator.runner import fence
 
-OWN = ("runner", "tasks", "progress", "outputs")
+OWN = ("runner", *fence.OWN_FIELDS)
 
 
 @dataclass
@@ -37,6 +38,8 @@ class FakeStatus:
         return copy.deepcopy(self.run)
 
     async def create(self, resource: resources.Resource, body: dict[str, Any]) -> dict[str, Any]:
+        if any(body["metadata"]["name"] == other["metadata"]["name"] for other in self.created):
+            raise errors.AlreadyExists("it is there")
         self.created.append(orjson.loads(orjson.dumps(body)))
         return body
 

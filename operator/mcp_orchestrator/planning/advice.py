@@ -64,7 +64,8 @@ def _steps(facts: Facts) -> Iterator[str]:
         yield from _unknown(facts)
     broken = [*_server_first(facts)] if facts.server and facts.class_ in _OF_SERVERS else []
     yield from broken or _BY_CLASS[facts.class_](facts)
-    done = sum(task.phase == TaskPhase.SUCCEEDED for task in facts.run.status.tasks)
+    own = (task for task in facts.run.status.tasks if not {"[", "/"} & set(task.name))
+    done = sum(task.phase == TaskPhase.SUCCEEDED for task in own)
     if done:
         kept = "the finished task is" if done == 1 else f"the {done} finished tasks are"
         yield f"Then run what is left: create a new run with spec.resumeFrom: {facts.run.metadata.name}; {kept} kept."

@@ -93,9 +93,9 @@ def of_pod(trouble: PodTrouble | None, message: str, run: WorkflowRun, remedy: s
 
 
 def failed(tasks: Iterable[TaskStatus]) -> list[TaskStatus]:
-    """The tasks that failed, by their ends."""
+    """The tasks that failed, by their ends; an item before the task that failed because of it."""
     found = (task for task in tasks if task.phase.failed and task.error)
-    return sorted(found, key=lambda task: str(task.completion_time or ""))
+    return sorted(found, key=lambda task: (str(task.completion_time or ""), -sum(map(task.name.count, "[/"))))
 
 
 def question(failure: Failure, run: WorkflowRun) -> Question | None:

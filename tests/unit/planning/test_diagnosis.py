@@ -108,6 +108,12 @@ def test_the_first_failure_in_time_is_the_one_that_matters() -> None:
     assert found.task == "write"
 
 
+def test_an_item_is_told_before_the_task_that_failed_because_of_it() -> None:
+    found = explained(a_failure("write"), a_failure("write[b]"), a_failure("write[a]/x"))
+
+    assert found.task == "write[a]/x"
+
+
 def test_tasks_that_did_not_fail_have_no_diagnosis() -> None:
     tasks = [a_status("now"), a_status("write", TaskPhase.SKIPPED, error=TaskError(class_="Tool", message="no"))]
 
@@ -215,7 +221,8 @@ def test_what_nobody_knows_is_told_with_how_to_go_on() -> None:
 
 
 def test_what_is_finished_need_not_be_done_again() -> None:
-    assert explained(a_status("now"), a_failure("write")).recommendations[-1] == (
+    tasks = (a_status("now"), a_status("write[a]"), a_failure("write"))
+    assert explained(*tasks).recommendations[-1] == (
         "Then run what is left: create a new run with spec.resumeFrom: field-notes-1; the finished task is kept."
     )
     assert "resumeFrom" not in " ".join(explained(a_failure("write")).recommendations)

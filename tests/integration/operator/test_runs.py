@@ -26,6 +26,7 @@ async def test_a_run_goes_from_its_slot_to_its_end_as_its_runner_reports(running
     status = run["status"]
     assert status["template"]["name"] == "clock"
     assert status["template"]["spec"]["tasks"][0]["name"] == "now"
+    assert [server.pop("digest")[:7] for server in status["servers"]] == ["sha256:"]
     assert status["servers"] == [
         {
             "name": "time",

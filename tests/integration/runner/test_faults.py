@@ -119,7 +119,7 @@ def fate(failed: CallFailed) -> str:
         pytest.param("/version", PROTOCOL, NOT_RUN, ["Unsupported protocol version", "-32022"], id="unknown revision"),
         pytest.param("/nameless", PROTOCOL, NOT_RUN, ["what is that?"], id="error without an id"),
         # input of a person
-        pytest.param("/ask", PERSON, TOLD, ["input of a person: who"], id="input required"),
+        pytest.param("/ask", PERSON, TOLD, ["input of a person: Who?"], id="input required"),
         pytest.param("/elicit/error?era=legacy", PERSON, TOLD, ["Elicitation not supported"], id="elicitation, error"),
         pytest.param("/elicit/result?era=legacy", PERSON, TOLD, ["Elicitation not"], id="elicitation, error result"),
         # our gateway

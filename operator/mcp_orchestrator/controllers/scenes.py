@@ -23,6 +23,9 @@ from mcp_orchestrator.planning.scene import Object, Question, Scene, ServerScene
 PATIENCE_SECONDS = 3.0
 """How long each part may take: an API server or a gateway that does not answer must not hold up the run's end."""
 
+PODS_ASKED = 2
+"""Of a server that is not ready: each may take its time, and they mostly say the same."""
+
 
 class Scenes:
     """Answers the questions of plans. What can't be had is named in the answer."""
@@ -62,7 +65,7 @@ class Scenes:
         if server.status.ready_replicas:
             async with _part(f"the gateway of MCPServer {server.metadata.name}", gaps):
                 return await self._probe.of_service(server)
-        for pod in pods.newest_first(found):
+        for pod in pods.newest_first(found)[:PODS_ASKED]:
             async with _part(f"the gateway of pod {pod['metadata']['name']}", []):
                 return await self._probe.of_pod(pod)
         return None

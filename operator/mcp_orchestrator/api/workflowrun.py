@@ -286,6 +286,11 @@ class TaskStatus(Model):
     )
     nullable: ClassVar[frozenset[str]] = frozenset({"result"})
 
+    @property
+    def own(self) -> bool:
+        """Whether it is a task of the workflow itself: no item, and no task of a nested workflow."""
+        return not {"[", "/"} & set(self.name)
+
 
 class Outcome(StrEnum):
     """How a runner ended."""

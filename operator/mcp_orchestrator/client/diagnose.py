@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -67,7 +66,7 @@ def run(name: str, access: Access, output: str) -> Exit:
     found = asyncio.run(_find(name, access))
     terminal = Terminal.of()
     if output == "json":
-        terminal.line(json.dumps(found.wire(), indent=2, ensure_ascii=False))
+        terminal.data(found.wire())
     else:
         show(found, terminal)
     return Exit.OK

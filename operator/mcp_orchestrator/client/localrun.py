@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets as tokens
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -110,7 +109,7 @@ def run(order: Order, output: str) -> Exit:
     if output == "json":
         told = {"outcome": ending.outcome, "reason": ending.reason, "message": notes.secrets.redact(ending.message)}
         whole = {**told, "outputs": outputs, "tasks": [task.wire() for task in tasks]}
-        terminal.line(json.dumps(whole, indent=2, ensure_ascii=False))
+        terminal.data(whole)
     else:
         _show(ending, outputs, notes.secrets, terminal)
     return Exit.OK if ending.outcome == Outcome.SUCCEEDED else Exit.FAILED

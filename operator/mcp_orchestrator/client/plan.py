@@ -80,7 +80,7 @@ def run(order: Order, access: Access, output: str) -> Exit:
     if output == "json":
         name = found.template.name or order.template
         told = {"workflow": name, "parameters": values, "tasks": [step.wire() for step in steps]}
-        terminal.line(json.dumps(told, indent=2, ensure_ascii=False))
+        terminal.data(told)
     else:
         _show(found, values, steps, terminal)
     return Exit.OK

@@ -15,6 +15,7 @@ from mcp_orchestrator.client.progress import table
 from mcp_orchestrator.client.runs import EXITS, readable, show_data, show_end
 from mcp_orchestrator.client.terminal import Terminal
 from mcp_orchestrator.cluster import errors, resources, scenes
+from mcp_orchestrator.planning import runjob
 from mcp_orchestrator.runner import packing
 
 # --- list, get --------------------------------------------------------------------------------------------------------
@@ -142,7 +143,7 @@ def logs(name: str, access: Access, output: str, lines: int) -> Exit:
     async def work() -> list[str]:
         async with opened(access) as cluster:
             run = await cluster.run(name)
-            selector = f"mcp-orchestrator.io/run={run.metadata.uid}"
+            selector = f"{runjob.RUN_LABEL}={run.metadata.uid}"
             found = sorted(
                 await scenes.pods(cluster.client, cluster.namespace, selector),
                 key=lambda pod: str(pod["metadata"]["creationTimestamp"]),

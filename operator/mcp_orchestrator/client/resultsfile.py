@@ -49,5 +49,5 @@ class WorkflowResult:
 
 def counted(tasks: Iterable[TaskStatus]) -> tuple[int, int]:
     """How many of the workflow's own tasks succeeded, and how many there are."""
-    own = [task for task in tasks if not {"[", "/"} & set(task.name)]
+    own = [task for task in tasks if task.own]
     return sum(task.phase == TaskPhase.SUCCEEDED for task in own), len(own)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -205,9 +204,8 @@ def readable(body: dict[str, Any]) -> WorkflowRun:
 def show_data(body: Any, output: str, terminal: Terminal) -> None:
     """The object as JSON, as YAML, or by its name."""
     if output == "yaml":
-        text = yaml.safe_dump(body, sort_keys=False, allow_unicode=True).rstrip("\n")
+        terminal.line(yaml.safe_dump(body, sort_keys=False, allow_unicode=True).rstrip("\n"))
     elif output == "name":
-        text = f"workflowrun.mcp-orchestrator.io/{body['metadata']['name']}"
+        terminal.line(f"workflowrun.mcp-orchestrator.io/{body['metadata']['name']}")
     else:
-        text = json.dumps(body, indent=2, ensure_ascii=False)
-    terminal.line(text)
+        terminal.data(body)

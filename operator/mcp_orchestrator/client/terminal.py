@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import textwrap
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 MOST_COLUMNS = 120
@@ -34,6 +35,10 @@ class Terminal:
     def line(self, text: str = "") -> None:
         """A line."""
         print(text, file=self.out)
+
+    def data(self, value: Any) -> None:
+        """A value as JSON, for programs."""
+        self.line(json.dumps(value, indent=2, ensure_ascii=False))
 
     def back(self, lines: int) -> None:
         """Go back over so many lines and clear them, to print them anew."""

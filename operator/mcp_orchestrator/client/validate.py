@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,10 +51,10 @@ def run(names: Sequence[str], output: str, *, strict: bool = False, verbose: boo
     checked = check(found, strict=strict)
     terminal = Terminal.of()
     if output == "json":
-        terminal.line(json.dumps([finding.wire() for finding in checked.findings], indent=2, ensure_ascii=False))
+        terminal.data([finding.wire() for finding in checked.findings])
     elif output == "sarif":
         version = metadata.version("mcp-orchestrator")
-        terminal.line(json.dumps(findings.sarif(checked.findings, version), indent=2, ensure_ascii=False))
+        terminal.data(findings.sarif(checked.findings, version))
     else:
         show(checked, terminal)
     if verbose:

@@ -62,10 +62,9 @@ def of_server(facts: Facts) -> tuple[str, ...]:
 def _steps(facts: Facts) -> Iterator[str]:
     if facts.unit.phase == TaskPhase.INDETERMINATE:
         yield from _unknown(facts)
-    broken = [*_server_first(facts)] if facts.server and facts.class_ in _OF_SERVERS else []
+    broken = [*_server_first(facts)] if facts.server and facts.class_ in OF_SERVERS else []
     yield from broken or _BY_CLASS[facts.class_](facts)
-    own = (task for task in facts.run.status.tasks if not {"[", "/"} & set(task.name))
-    done = sum(task.phase == TaskPhase.SUCCEEDED for task in own)
+    done = sum(task.own and task.phase == TaskPhase.SUCCEEDED for task in facts.run.status.tasks)
     if done:
         kept = "the finished task is" if done == 1 else f"the {done} finished tasks are"
         yield f"Then run what is left: create a new run with spec.resumeFrom: {facts.run.metadata.name}; {kept} kept."
@@ -81,7 +80,7 @@ def _unknown(facts: Facts) -> Iterator[str]:
 
 # --- a server that is broken itself -----------------------------------------------------------------------------------
 
-_OF_SERVERS = frozenset(
+OF_SERVERS = frozenset(
     {
         ErrorClass.CONNECT,
         ErrorClass.SERVER_DOWN,

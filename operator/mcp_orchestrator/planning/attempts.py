@@ -44,6 +44,5 @@ def seconds_left(run: WorkflowRun, limit_seconds: int, now: datetime) -> int:
 
 def _reason_of_failure(job: Mapping[str, Any]) -> str:
     """Why the Job failed; empty if it did not."""
-    ended = job.get("status", {}).get("conditions", ())
-    failed = (c for c in ended if c.get("type") == "Failed" and c.get("status") == "True")
-    return next((str(condition.get("reason") or "Failed") for condition in failed), "")
+    failed = pods.holding(job, "Failed")
+    return str(failed.get("reason") or "Failed") if failed else ""

@@ -15,17 +15,7 @@ from mcp_orchestrator.planning import advice, evidence
 from mcp_orchestrator.planning.pods import PodTrouble
 from mcp_orchestrator.planning.scene import Question, Scene
 
-SERVER_CLASSES = frozenset(
-    {
-        ErrorClass.CONNECT,
-        ErrorClass.BUSY,
-        ErrorClass.AUTH,
-        ErrorClass.TIMEOUT,
-        ErrorClass.TRANSPORT,
-        ErrorClass.PROTOCOL,
-        ErrorClass.SERVER_DOWN,
-    }
-)
+SERVER_CLASSES = advice.OF_SERVERS | {ErrorClass.BUSY}
 """Classes whose cause may be the server: it is looked at."""
 _BREAKS = frozenset({ErrorClass.CONNECT, ErrorClass.TRANSPORT, ErrorClass.SERVER_DOWN})
 """Classes that the death of a server's container may be behind."""

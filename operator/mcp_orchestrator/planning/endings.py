@@ -40,7 +40,7 @@ def rejected(run: WorkflowRun, found: Rejected, now: datetime) -> Plan:
 
 def has_ended(job: Mapping[str, Any]) -> bool:
     """Whether the Job has come to its end, good or bad."""
-    return bool(_job_condition(job, "Failed") or _job_condition(job, "Complete"))
+    return bool(pods.holding(job, "Failed") or pods.holding(job, "Complete"))
 
 
 def reported(last: Last) -> Plan:
@@ -63,7 +63,7 @@ def reported(last: Last) -> Plan:
 
 def abandoned(last: Last, job: Mapping[str, Any], settings: Settings) -> Plan:
     """End a run whose Job ended without a report of its runner."""
-    failure, status = _job_condition(job, "Failed") or {}, last.run.status
+    failure, status = pods.holding(job, "Failed") or {}, last.run.status
     if failure.get("reason") == "DeadlineExceeded":
         return _too_late(last, runstatus.timeout_seconds(last.run, settings))
     words = failure.get("message") or "its Job completed"
@@ -145,14 +145,3 @@ def _end_events(run: WorkflowRun, reason: RunReason, message: str, failure: Fail
             note = f"{task.name}: {task.error.class_}: {task.error.message}"
             yield Event(RunReason.TASK_FAILED, note[:1024], EventType.WARNING, "Run")
     yield Event("Failed", f"{reason}: {message}"[:1024], EventType.WARNING, "Finish")
-
-
-def _job_condition(job: Mapping[str, Any], type_: str) -> Mapping[str, Any] | None:
-    return next(
-        (
-            condition
-            for condition in job.get("status", {}).get("conditions", ())
-            if condition.get("type") == type_ and condition.get("status") == "True"
-        ),
-        None,
-    )

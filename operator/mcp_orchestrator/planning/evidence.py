@@ -13,7 +13,7 @@ from typing import Any
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.mcpserver import ServerCondition
 from mcp_orchestrator.api.workflowrun import Evidence, TaskStatus, WorkflowRun
-from mcp_orchestrator.planning import masking, wording
+from mcp_orchestrator.planning import masking, pods, wording
 from mcp_orchestrator.planning.scene import Object, Scene, ServerScene
 
 MAX_TASKS = 8
@@ -60,18 +60,11 @@ def ended(container: Mapping[str, Any]) -> tuple[datetime | None, str]:
 
 def deaths(found: ServerScene, run: WorkflowRun) -> list[str]:
     """How containers and processes of the server came to their ends, not long before the run or during it."""
-    ends = [ended(container) for pod in found.pods for container in containers(pod)]
+    ends = [ended(container) for pod in found.pods for container in pods.containers(pod)]
     if found.report and found.report.last_exit:
         ends.append((found.report.last_exit.at, found.report.last_exit.message))
     since = run.status.admitted_at - SHORTLY if run.status.admitted_at else None
     return [how for time, how in ends if how and how != _WELL and not (since and time and time < since)]
-
-
-def containers(pod: Object) -> Iterator[Mapping[str, Any]]:
-    """The statuses of a pod's containers."""
-    status = pod.get("status", {})
-    yield from status.get("initContainerStatuses", ())
-    yield from status.get("containerStatuses", ())
 
 
 def _of_task(task: TaskStatus) -> Evidence:
@@ -109,7 +102,7 @@ def _of_server(found: ServerScene, run: WorkflowRun) -> Iterator[Evidence]:
 
 def _of_server_pod(pod: Object) -> Iterator[Evidence]:
     source = f"pod {pod['metadata']['name']}"
-    for container in containers(pod):
+    for container in pods.containers(pod):
         name, restarts = container.get("name", ""), container.get("restartCount", 0)
         time, how = ended(container)
         if how.startswith(_WELL):
@@ -134,11 +127,10 @@ def _of_own_pods(scene: Scene) -> Iterator[Evidence]:
                 words = f"{condition['type']}: {condition.get('reason', '')}: {condition.get('message', '')}"
                 yield _piece(source, words, _time(condition.get("lastTransitionTime")))
         yield from _of_server_pod(pod)
-    for condition in (scene.job or {}).get("status", {}).get("conditions", ()):
-        if condition.get("type") == "Failed" and condition.get("status") == "True":
-            name = (scene.job or {}).get("metadata", {}).get("name", "")
-            words = f"Failed: {condition.get('reason', '')}: {condition.get('message', '')}"
-            yield _piece(f"Job {name}", words, _time(condition.get("lastTransitionTime")))
+    if scene.job and (condition := pods.holding(scene.job, "Failed")):
+        words = f"Failed: {condition.get('reason', '')}: {condition.get('message', '')}"
+        name = scene.job.get("metadata", {}).get("name", "")
+        yield _piece(f"Job {name}", words, _time(condition.get("lastTransitionTime")))
 
 
 def _of_warnings(warnings: Iterable[Object], run: WorkflowRun) -> list[Evidence]:

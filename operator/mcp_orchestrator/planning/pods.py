@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +49,9 @@ def trouble(pod: Mapping[str, Any], answering: str = "") -> PodTrouble | None:
     name = pod.get("metadata", {}).get("name", "")
     if status.get("reason") == "Evicted":
         return PodTrouble("evicted", f"pod {name} was evicted: {status.get('message', '')}".strip())
-    if status.get("phase") == "Failed" and (found := _taken_away(name, status)):
+    if status.get("phase") == "Failed" and (found := _taken_away(name, pod)):
         return found
-    for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+    for container in containers(pod):
         if answering and container.get("name") == answering and "running" in container.get("state", {}):
             continue
         found = _container_trouble(name, container)
@@ -68,6 +68,19 @@ def first_trouble(pods: Iterable[Mapping[str, Any]], answering: str = "") -> Pod
 def newest_first(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The pods by their age."""
     return sorted(pods, key=lambda pod: str(pod.get("metadata", {}).get("creationTimestamp", "")), reverse=True)
+
+
+def containers(pod: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The statuses of a pod's containers, those that prepare it first."""
+    status = pod.get("status", {})
+    yield from status.get("initContainerStatuses", ())
+    yield from status.get("containerStatuses", ())
+
+
+def holding(body: Mapping[str, Any], type_: str) -> Mapping[str, Any] | None:
+    """The condition of that type of a pod or a Job, if it holds."""
+    found = body.get("status", {}).get("conditions", ())
+    return next((one for one in found if one.get("type") == type_ and one.get("status") == "True"), None)
 
 
 def _container_trouble(pod: str, container: Mapping[str, Any]) -> PodTrouble | None:
@@ -98,12 +111,12 @@ def _ended(terminated: Mapping[str, Any]) -> str:
     return f"{text}: {words}" if words else text
 
 
-def _taken_away(name: str, status: Mapping[str, Any]) -> PodTrouble | None:
+def _taken_away(name: str, pod: Mapping[str, Any]) -> PodTrouble | None:
     """Whether it was the cluster that ended the pod, not its containers."""
-    for condition in status.get("conditions", ()):
-        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
-            words = f"{condition.get('reason', '')}): {condition.get('message', '')}"
-            return PodTrouble("removed", f"pod {name} was taken from its node ({words}")
+    if condition := holding(pod, "DisruptionTarget"):
+        words = f"{condition.get('reason', '')}): {condition.get('message', '')}"
+        return PodTrouble("removed", f"pod {name} was taken from its node ({words}")
+    status = pod.get("status", {})
     if status.get("reason"):
         return PodTrouble("failed", f"pod {name} failed ({status['reason']}): {status.get('message', '')}")
     return None

@@ -45,6 +45,7 @@ COMMON: Json = {
     "replicas": 1,
     "protocol": "Auto",
     "timeoutSeconds": 30,
+    "maxConcurrentRuns": 4,
     "retry": {"attempts": 3, "backoffSeconds": 1, "maxBackoffSeconds": 30},
     "healthCheck": {"intervalSeconds": 60, "timeoutSeconds": 10},
     "serviceAccountName": "default",
@@ -66,6 +67,10 @@ PROCESS: Json = {
 NESTED: Json = {"name": "nested", "template": {"name": "other"}, "parameters": {"deep": {"er": [None]}}}
 WORKFLOW: Json = {
     "description": "tells the time",
+    "priority": "low",
+    "estimatedDurationSeconds": 20,
+    "concurrency": {"maxRuns": 2, "policy": "Skip"},
+    "serverWaitSeconds": 90,
     "timeoutSeconds": 60,
     "maxParallelTasks": 2,
     "parameters": [
@@ -155,6 +160,9 @@ WHOLE: dict[str, Json] = {
         ],
         timeoutSeconds=9,
         resumeFrom="another",
+        priority="high",
+        suspend=True,
+        cancel="Graceful",
         cache="Refresh",
     ),
     "inline-run": a_run("inline-run", template=WORKFLOW),
@@ -342,7 +350,7 @@ async def test_an_object_that_breaks_a_rule_is_refused_in_words(
 
 def test_every_rule_has_an_object_that_breaks_it() -> None:
     messages = set(re.findall(r'"message": "((?:[^"\\]|\\.)*)"', json.dumps(CRDS)))
-    tested = [words for words, _ in BROKEN_RULES] + ["spec is immutable"]
+    tested = [words for words, _ in BROKEN_RULES] + [words for words, _, _ in FORBIDDEN_CHANGES]
     assert [message for message in messages if not any(words in message for words in tested)] == []
 
 
@@ -360,16 +368,73 @@ async def test_characters_that_yaml_refuses_can_be_applied_and_come_back(
     assert made["spec"]["description"] == f"é{character}😀"
 
 
+REFERRING = {"templateRef": {"name": "nightly"}}
+INLINE = {"template": WORKFLOW}
+CANCELLED = REFERRING | {"cancel": "Graceful"}
+FORBIDDEN_CHANGES: list[tuple[str, Json, Json]] = [
+    ("templateRef is immutable", REFERRING, {"templateRef": {"name": "other"}}),
+    ("templateRef is immutable", REFERRING, INLINE),
+    ("template is immutable", INLINE, {"template": WORKFLOW | {"timeoutSeconds": 7}}),
+    ("template is immutable", INLINE, REFERRING),
+    ("parameters is immutable", REFERRING, REFERRING | {"parameters": {"zone": "CET"}}),
+    ("parameters is immutable", REFERRING | {"parameters": {"zone": {"a": [1]}}}, REFERRING),
+    (
+        "parameters is immutable",
+        REFERRING | {"parameters": {"zone": {"a": [1]}}},
+        REFERRING | {"parameters": {"zone": {"a": [2]}}},
+    ),
+    (
+        "parametersFrom is immutable",
+        REFERRING,
+        REFERRING | {"parametersFrom": [{"name": "zone", "secretKeyRef": {"name": "a", "key": "b"}}]},
+    ),
+    ("timeoutSeconds is immutable", REFERRING, REFERRING | {"timeoutSeconds": 10}),
+    ("resumeFrom is immutable", REFERRING | {"resumeFrom": "one"}, REFERRING | {"resumeFrom": "two"}),
+    ("cache is immutable", REFERRING | {"cache": "Bypass"}, REFERRING),
+    ("cancel is immutable once set", CANCELLED, REFERRING),
+    ("cancel is immutable once set", REFERRING | {"cancel": "Immediate"}, CANCELLED),
+    ("spec.priority is immutable once the run has started", REFERRING, REFERRING | {"priority": "high"}),
+]
+
+
+async def a_started_run(client: Client, namespace: str, spec: Json) -> Json:
+    made = await create(client, namespace, a_run(f"r{uuid.uuid4().hex[:8]}", **spec))
+    status = {"phase": "Running", "admittedAt": "2026-07-01T10:00:00Z"}
+    body = {name: made[name] for name in ("apiVersion", "kind")} | {"status": status}
+    body["metadata"] = {name: made["metadata"][name] for name in ("name", "namespace")}
+    return await client.apply_status(resources.WORKFLOW_RUNS, body, manager="test")
+
+
+@pytest.mark.parametrize(("words", "before", "after"), FORBIDDEN_CHANGES)
+async def test_what_a_run_runs_can_not_be_changed(
+    client: Client, shared: str, words: str, before: Json, after: Json
+) -> None:
+    made = await a_started_run(client, shared, before)
+    with pytest.raises(errors.ApiError, match=f"{words}.*"):
+        await client.replace(resources.WORKFLOW_RUNS, made | {"spec": after})
+
+
 @pytest.mark.parametrize(
-    "change",
-    [{"parameters": {"zone": "CET"}}, {"timeoutSeconds": 10}, {"templateRef": {"name": "other"}}, {"resumeFrom": "x"}],
-    ids=str,
+    ("before", "after"),
+    [
+        (REFERRING, REFERRING | {"suspend": True}),
+        (REFERRING | {"suspend": True}, REFERRING),
+        (REFERRING, CANCELLED),
+        (CANCELLED, REFERRING | {"cancel": "Immediate", "suspend": True}),
+    ],
 )
-async def test_the_spec_of_a_run_can_not_be_changed(client: Client, shared: str, change: Json) -> None:
-    made = await create(client, shared, RUN | {"metadata": {"name": f"r{uuid.uuid4().hex[:8]}"}})
-    made["spec"] = made["spec"] | change
-    with pytest.raises(errors.ApiError, match="spec is immutable: create a new WorkflowRun instead"):
-        await client.replace(resources.WORKFLOW_RUNS, made)
+async def test_orders_to_a_run_can_be_given_while_it_runs(
+    client: Client, shared: str, before: Json, after: Json
+) -> None:
+    made = await a_started_run(client, shared, before)
+    changed = await client.replace(resources.WORKFLOW_RUNS, made | {"spec": after})
+    assert changed["spec"] == after
+
+
+async def test_the_priority_of_a_run_can_be_changed_while_it_waits(client: Client, shared: str) -> None:
+    made = await create(client, shared, a_run(f"r{uuid.uuid4().hex[:8]}", **REFERRING, priority="low"))
+    changed = await client.replace(resources.WORKFLOW_RUNS, made | {"spec": REFERRING | {"priority": "high"}})
+    assert changed["spec"]["priority"] == "high"
 
 
 def test_kubectl_explains_every_field(kubeconfig: Path) -> None:

@@ -116,6 +116,7 @@ KINDS = (
         ),
         selectable=(".spec.templateRef.name", ".status.phase"),
         spec_rules=workflowrun.SPEC_RULES,
+        root_rules=workflowrun.ROOT_RULES,
     ),
 )
 

@@ -19,6 +19,7 @@ from mcp_orchestrator.api.base import (
     preserved,
 )
 from mcp_orchestrator.api.conditions import BY_TYPE, Condition
+from mcp_orchestrator.api.control import Limit
 from mcp_orchestrator.api.pods import (
     EnvironmentVariable,
     KeySelector,
@@ -159,6 +160,11 @@ class MCPServerSpec(Model):
     timeout_seconds: Seconds = Field(30, description="Seconds that one tool call may take when the task does not say.")
     retry: ServerRetry = Field(
         default_factory=ServerRetry, description="When a call that failed is made again, if the task does not say."
+    )
+    max_concurrent_runs: Limit | None = Field(
+        None,
+        description="The most runs at the same time that call the server. 0 holds all of them back. Default: no limit "
+        "of its own.",
     )
     health_check: HealthCheck = Field(default_factory=HealthCheck, description="How the server is checked.")
     resources: Resources | None = Field(None, description="Compute resources of the server's container.")

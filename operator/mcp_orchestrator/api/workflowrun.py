@@ -22,6 +22,7 @@ from mcp_orchestrator.api.base import (
 )
 from mcp_orchestrator.api.cache import CacheMode, CacheUse
 from mcp_orchestrator.api.conditions import BY_TYPE, Condition
+from mcp_orchestrator.api.control import Cancellation, CancelMode, Priority
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.mcpserver import ServerRetry
 from mcp_orchestrator.api.pods import KeySelector
@@ -48,7 +49,7 @@ class ParameterSource(Model):
 
 
 class WorkflowRunSpec(Model):
-    """What to run. It can't be changed: make a new run instead."""
+    """What to run, and orders to the run. What to run can't be changed: make a new run instead."""
 
     template_ref: TemplateReference | None = Field(None, description="The WorkflowTemplate to run.")
     template: WorkflowTemplateSpec | None = Field(
@@ -84,6 +85,21 @@ class WorkflowRunSpec(Model):
         description="Name of an ended run of the same namespace. Tasks that succeeded there, and that are the same "
         "here with the same values, are not run again: status.tasks says which, and why the others are.",
     )
+    priority: Priority | None = Field(
+        None,
+        description="Whether the run goes before others when not all can: high, medium or low. It may be changed until "
+        "the run starts. Default: the workflow's priority.",
+    )
+    suspend: bool = Field(
+        False,
+        description="Hold the run. One that has not started stays in the queue, without a slot; one that runs starts "
+        "no further tasks, and gives its slot back when those under way have ended. Set it to false to go on.",
+    )
+    cancel: CancelMode | None = Field(
+        None,
+        description="Stop the run for good. Graceful: calls under way are cancelled, then the tasks of finally run. "
+        "Immediate: its pod is ended, and nothing more runs. It can't be taken back, and it wins over suspend.",
+    )
     cache: CacheMode | None = Field(
         None,
         description="Bypass: the run neither takes answers from the cache nor keeps any there. Refresh: it makes every "
@@ -91,14 +107,37 @@ class WorkflowRunSpec(Model):
     )
 
 
+IMMUTABLE = ("templateRef", "template", "parameters", "parametersFrom", "timeoutSeconds", "resumeFrom", "cache")
+"""What of the spec says what to run."""
+
+
+def _immutable(name: str) -> dict[str, str]:
+    return {
+        "rule": f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
+        "message": f"{name} is immutable: create a new WorkflowRun instead",
+        "reason": "FieldValueForbidden",
+    }
+
+
 SPEC_RULES = (
     {
         "rule": "has(self.templateRef) != has(self.template)",
         "message": "set exactly one of templateRef and template",
     },
+    *(_immutable(name) for name in IMMUTABLE),
     {
-        "rule": "self == oldSelf",
-        "message": "spec is immutable: create a new WorkflowRun instead",
+        "rule": "!has(oldSelf.cancel) || (has(self.cancel) && self.cancel in [oldSelf.cancel, 'Immediate'])",
+        "message": "cancel is immutable once set, but for Immediate in the place of Graceful: create a new WorkflowRun "
+        "instead",
+        "reason": "FieldValueForbidden",
+    },
+)
+ROOT_RULES = (
+    {
+        "rule": "!has(oldSelf.status) || !has(oldSelf.status.startTime) && !has(oldSelf.status.admittedAt) || "
+        "(has(self.spec.priority) == has(oldSelf.spec.priority) && "
+        "(!has(self.spec.priority) || self.spec.priority == oldSelf.spec.priority))",
+        "message": "spec.priority is immutable once the run has started",
         "reason": "FieldValueForbidden",
     },
 )
@@ -110,13 +149,18 @@ class RunPhase(StrEnum):
     PENDING = "Pending"
     QUEUED = "Queued"
     RUNNING = "Running"
+    SUSPENDED = "Suspended"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
+    CANCELLED = "Cancelled"
 
     @property
     def final(self) -> bool:
         """Whether the run has ended. Final phases never change."""
-        return self in (RunPhase.SUCCEEDED, RunPhase.FAILED)
+        return self in FINAL_PHASES
+
+
+FINAL_PHASES = frozenset({RunPhase.SUCCEEDED, RunPhase.FAILED, RunPhase.CANCELLED})
 
 
 class TaskPhase(StrEnum):
@@ -148,6 +192,7 @@ class SkipReason(StrEnum):
     DEPENDENCY_NOT_MET = "DependencyNotMet"
     RUN_FAILED = "RunFailed"
     RUN_STOPPED = "RunStopped"
+    RUN_CANCELLED = "RunCancelled"
 
 
 class RunCondition(StrEnum):
@@ -170,6 +215,13 @@ class RunReason(StrEnum):
     SERVER_NOT_FOUND = "ServerNotFound"
     SERVER_NOT_READY = "ServerNotReady"
     CLUSTER_LIMIT = "ClusterLimit"
+    NAMESPACE_LIMIT = "NamespaceLimit"
+    TEMPLATE_LIMIT = "TemplateLimit"
+    SERVER_LIMIT = "ServerLimit"
+    SUSPENDED = "Suspended"
+    CANCELLED = "Cancelled"
+    SKIPPED = "Skipped"
+    REPLACED = "Replaced"
     ADMITTED = "Admitted"
     RUNNING = "Running"
     SUCCEEDED = "Succeeded"
@@ -297,6 +349,9 @@ class Outcome(StrEnum):
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
+    CANCELLED = "Cancelled"
+    SUSPENDED = "Suspended"
+    """It stopped in the middle, as it was asked to: another pod may go on."""
 
 
 class RunnerStatus(Model):
@@ -306,7 +361,9 @@ class RunnerStatus(Model):
     pod_uid: str = Field(description="UID of the pod; another pod that finds it here stops.", max_length=64)
     attempt: int = Field(1, description="Which attempt of the run this pod is, counted from 1.")
     start_time: datetime | None = Field(None, description="When the run's first runner began.")
-    outcome: Outcome | None = Field(None, description="How it ended: Succeeded or Failed. Unset while it works.")
+    outcome: Outcome | None = Field(
+        None, description="How it ended: Succeeded, Failed, Cancelled or Suspended. Unset while it works."
+    )
     reason: Word | None = Field(None, description="Why it ended so, in one word.")
     message: Message | None = Field(None, description="Why it ended so, in a sentence.")
 
@@ -344,7 +401,9 @@ class WorkflowRunStatus(Model):
     """What was observed. The runner writes runner, tasks, progress, outputs, outputsSecret; the operator the rest."""
 
     observed_generation: int = Field(-1, description="The metadata.generation that this status was computed from.")
-    phase: RunPhase | None = Field(None, description="Pending, Queued, Running, Succeeded or Failed.")
+    phase: RunPhase | None = Field(
+        None, description="Pending, Queued, Running, Suspended, Succeeded, Failed or Cancelled."
+    )
     message: Message | None = Field(None, description="What is going on, in a sentence.")
     waiting_reason: Word | None = Field(None, description="Why the run has not started, or its pod. Unset once it has.")
     conditions: tuple[Condition, ...] = Field(
@@ -366,6 +425,13 @@ class WorkflowRunStatus(Model):
     attempt: int | None = Field(None, description="Which attempt this is, counted from 1.")
     job_name: str | None = Field(None, description="Name of the run's Job.", max_length=63)
     admitted_at: datetime | None = Field(None, description="When the run got its slot.")
+    resumptions: int | None = Field(None, description="How often it went on after it was suspended.")
+    paused_seconds: int | None = Field(
+        None, description="Seconds without a slot after its first start; they do not count against its time-out."
+    )
+    cancellation: Cancellation | None = Field(
+        None, description="The operator's own order to stop the run, for another reason than spec.cancel."
+    )
     start_time: datetime | None = Field(None, description="When the runner began.")
     completion_time: datetime | None = Field(None, description="When the run ended.")
     duration_milliseconds: int | None = Field(None, description="From start to end.")

@@ -23,6 +23,7 @@ from mcp_orchestrator.api.base import (
 )
 from mcp_orchestrator.api.cache import Cache, TaskCache
 from mcp_orchestrator.api.conditions import BY_TYPE, Condition
+from mcp_orchestrator.api.control import Concurrency, Priority
 from mcp_orchestrator.api.errorclass import RETRYABLE, ErrorClass
 from mcp_orchestrator.api.pods import Label, Resources, Toleration
 
@@ -259,6 +260,21 @@ class WorkflowTemplateSpec(Model):
     description: Description | None = Field(None, description="What the workflow does.")
     timeout_seconds: Seconds | None = Field(
         None, description="Seconds that a run may take from its start. Default: the operator's setting, 3600."
+    )
+    priority: Priority = Field(
+        Priority.MEDIUM,
+        description="Which runs go first when not all can: high, medium or low. A run may say otherwise.",
+    )
+    estimated_duration_seconds: Seconds | None = Field(
+        None, description="Seconds that a run takes as a rule. With it, the queue can say when a waiting run may start."
+    )
+    concurrency: Concurrency | None = Field(
+        None, description="How many runs of the workflow there may be at the same time. Only for a WorkflowTemplate."
+    )
+    server_wait_seconds: Seconds = Field(
+        3600,
+        description="Seconds that a run waits for a server that it needs to be there and ready; after that it fails, "
+        "without having started.",
     )
     max_parallel_tasks: Annotated[int, Field(ge=1, le=64)] = Field(
         3, description="The most tool calls of one run at the same time."

@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.reading import Unreadable, read
-from mcp_orchestrator.api.workflowrun import RunPhase
+from mcp_orchestrator.api.workflowrun import FINAL_PHASES, RunPhase
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.controllers.store import Key, Store
@@ -56,7 +56,7 @@ def slim_run(body: Json) -> Json:
 
 def is_final(body: Json) -> bool:
     """Whether the run has ended."""
-    return body.get("status", {}).get("phase") in (RunPhase.SUCCEEDED, RunPhase.FAILED)
+    return body.get("status", {}).get("phase") in FINAL_PHASES
 
 
 def is_active(body: Json) -> bool:

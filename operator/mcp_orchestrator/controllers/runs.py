@@ -27,7 +27,7 @@ from mcp_orchestrator.planning.runs import ObservedRun
 from mcp_orchestrator.planning.unreadable import plan_unreadable
 from mcp_orchestrator.settings import Settings, clock
 
-GUIDE_WORDS = {RunPhase.SUCCEEDED: "completed", RunPhase.FAILED: "failed"}
+GUIDE_WORDS = {RunPhase.SUCCEEDED: "completed", RunPhase.FAILED: "failed", RunPhase.CANCELLED: "cancelled"}
 """The words that the metrics' status label has for the ends of a run."""
 
 

@@ -28,7 +28,7 @@ def test_a_run_of_a_newer_version_keeps_its_status() -> None:
     body = {
         "metadata": {"name": "x", "namespace": "default"},
         "spec": {"templateRef": {"name": "t"}},
-        "status": {"phase": "Suspended", "admittedAt": "2026-01-02T03:04:05Z"},
+        "status": {"phase": "Hibernating", "admittedAt": "2026-01-02T03:04:05Z"},
     }
     found = read(WorkflowRun, body)
     assert isinstance(found, Unreadable)

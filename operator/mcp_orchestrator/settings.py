@@ -59,6 +59,8 @@ class Settings:
     mode: str = "production"
     log_level: str = "INFO"
     max_concurrent_workflows: int = 10
+    limits_file: str = ""
+    """A file with the limits of controllers.limits, whose word counts more; none for the setting above alone."""
     timeout_seconds: int = 3600
     retry_attempts: int = 3
     image: str = "mcp-orchestrator:dev"
@@ -88,6 +90,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         mode=source.choice("MODE", default.mode, ("production", "development")),
         log_level=source.choice("LOG_LEVEL", default.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
         max_concurrent_workflows=source.integer("MAX_CONCURRENT_WORKFLOWS", default.max_concurrent_workflows, 0),
+        limits_file=source.text("LIMITS_FILE", default.limits_file),
         timeout_seconds=max(1, source.integer("TIMEOUT", default.timeout_seconds * 1000, 1000) // 1000),
         retry_attempts=source.integer("RETRY_ATTEMPTS", default.retry_attempts, 1),
         image=source.text("IMAGE", default.image),

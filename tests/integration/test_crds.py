@@ -130,6 +130,7 @@ WORKFLOW: Json = {
     "outputs": [{"name": "time", "value": {"at": "${{ tasks.now.result.datetime }}"}, "sensitive": False}],
     "pod": PLACEMENT,
 }
+INLINE_WORKFLOW: Json = {name: value for name, value in WORKFLOW.items() if name != "concurrency"}
 WHOLE: dict[str, Json] = {
     "stdio": a_server(
         "stdio", **COMMON, **PROCESS, stdio={"command": "uvx", "args": ["mcp-server-time"], "image": "servers:1"}
@@ -165,7 +166,7 @@ WHOLE: dict[str, Json] = {
         cancel="Graceful",
         cache="Refresh",
     ),
-    "inline-run": a_run("inline-run", template=WORKFLOW),
+    "inline-run": a_run("inline-run", template=INLINE_WORKFLOW),
 }
 
 Path_ = tuple[str | int, ...]
@@ -335,8 +336,13 @@ BROKEN_RULES = [
     ("go with a tool, parameters with a", replaced(WHOLE["template"], ("spec", "tasks", 0, "parameters"), {"a": 1})),
     ("go with a tool, parameters with a", replaced(WHOLE["template"], ("spec", "tasks", 2, "idempotent"), True)),
     ("exactly one of secretKeyRef and configMapKeyRef", replaced(RUN, ("spec", "parametersFrom", 0), {"name": "a"})),
-    ("set exactly one of templateRef and template", replaced(RUN, ("spec", "template"), WORKFLOW)),
+    ("set exactly one of templateRef and template", replaced(RUN, ("spec", "template"), INLINE_WORKFLOW)),
     ("set exactly one of templateRef and template", a_run("neither", timeoutSeconds=5)),
+    ("with maxRuns 0, policy must be Queue", replaced(WHOLE["template"], ("spec", "concurrency", "maxRuns"), 0)),
+    (
+        "template.concurrency is for WorkflowTemplates",
+        replaced(WHOLE["inline-run"], ("spec", "template", "concurrency"), {"maxRuns": 1}),
+    ),
 ]
 
 
@@ -369,12 +375,12 @@ async def test_characters_that_yaml_refuses_can_be_applied_and_come_back(
 
 
 REFERRING = {"templateRef": {"name": "nightly"}}
-INLINE = {"template": WORKFLOW}
+INLINE = {"template": INLINE_WORKFLOW}
 CANCELLED = REFERRING | {"cancel": "Graceful"}
 FORBIDDEN_CHANGES: list[tuple[str, Json, Json]] = [
     ("templateRef is immutable", REFERRING, {"templateRef": {"name": "other"}}),
     ("templateRef is immutable", REFERRING, INLINE),
-    ("template is immutable", INLINE, {"template": WORKFLOW | {"timeoutSeconds": 7}}),
+    ("template is immutable", INLINE, {"template": INLINE_WORKFLOW | {"timeoutSeconds": 7}}),
     ("template is immutable", INLINE, REFERRING),
     ("parameters is immutable", REFERRING, REFERRING | {"parameters": {"zone": "CET"}}),
     ("parameters is immutable", REFERRING | {"parameters": {"zone": {"a": [1]}}}, REFERRING),
@@ -393,7 +399,7 @@ FORBIDDEN_CHANGES: list[tuple[str, Json, Json]] = [
     ("cache is immutable", REFERRING | {"cache": "Bypass"}, REFERRING),
     ("cancel is immutable once set", CANCELLED, REFERRING),
     ("cancel is immutable once set", REFERRING | {"cancel": "Immediate"}, CANCELLED),
-    ("spec.priority is immutable once the run has started", REFERRING, REFERRING | {"priority": "high"}),
+    ("spec.priority is immutable while the run has its slot", REFERRING, REFERRING | {"priority": "high"}),
 ]
 
 

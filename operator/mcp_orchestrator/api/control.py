@@ -49,6 +49,14 @@ class Concurrency(Model):
     )
 
 
+CONCURRENCY_RULES = (
+    {
+        "rule": "!has(self.maxRuns) || self.maxRuns > 0 || !has(self.policy) || self.policy == 'Queue'",
+        "message": "with maxRuns 0, policy must be Queue: Skip and Replace need room for one run",
+    },
+)
+
+
 class CancelMode(StrEnum):
     """How a run is stopped."""
 

@@ -121,6 +121,10 @@ def _immutable(name: str) -> dict[str, str]:
 
 SPEC_RULES = (
     {
+        "rule": "!has(self.template) || !has(self.template.concurrency)",
+        "message": "template.concurrency is for WorkflowTemplates: a workflow that stands in a run has no other runs",
+    },
+    {
         "rule": "has(self.templateRef) != has(self.template)",
         "message": "set exactly one of templateRef and template",
     },
@@ -134,10 +138,10 @@ SPEC_RULES = (
 )
 ROOT_RULES = (
     {
-        "rule": "!has(oldSelf.status) || !has(oldSelf.status.startTime) && !has(oldSelf.status.admittedAt) || "
+        "rule": "!has(oldSelf.status) || !has(oldSelf.status.admittedAt) || "
         "(has(self.spec.priority) == has(oldSelf.spec.priority) && "
         "(!has(self.spec.priority) || self.spec.priority == oldSelf.spec.priority))",
-        "message": "spec.priority is immutable once the run has started",
+        "message": "spec.priority is immutable while the run has its slot",
         "reason": "FieldValueForbidden",
     },
 )
@@ -406,6 +410,7 @@ class WorkflowRunStatus(Model):
     )
     message: Message | None = Field(None, description="What is going on, in a sentence.")
     waiting_reason: Word | None = Field(None, description="Why the run has not started, or its pod. Unset once it has.")
+    waiting_since: datetime | None = Field(None, description="Since when it waits for that.")
     conditions: tuple[Condition, ...] = Field(
         (),
         description="Conditions: Succeeded, Finished, Reconciling, Stalled, Admitted.",
@@ -466,3 +471,16 @@ class WorkflowRun(Model):
     metadata: ObjectMeta
     spec: WorkflowRunSpec
     status: WorkflowRunStatus = Field(default_factory=WorkflowRunStatus)
+
+    @property
+    def cancellation(self) -> Cancellation | None:
+        """The order to stop the run, the user's before the operator's; None if there is none."""
+        mode = self.spec.cancel
+        if mode is None:
+            return self.status.cancellation
+        return Cancellation(mode=mode, reason=RunReason.CANCELLED, message=f"cancelled by spec.cancel: {mode}")
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the run is to be held; an order to stop it counts more."""
+        return self.spec.suspend and self.cancellation is None

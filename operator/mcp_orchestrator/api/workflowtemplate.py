@@ -23,7 +23,7 @@ from mcp_orchestrator.api.base import (
 )
 from mcp_orchestrator.api.cache import Cache, TaskCache
 from mcp_orchestrator.api.conditions import BY_TYPE, Condition
-from mcp_orchestrator.api.control import Concurrency, Priority
+from mcp_orchestrator.api.control import CONCURRENCY_RULES, Concurrency, Priority
 from mcp_orchestrator.api.errorclass import RETRYABLE, ErrorClass
 from mcp_orchestrator.api.pods import Label, Resources, Toleration
 
@@ -269,7 +269,10 @@ class WorkflowTemplateSpec(Model):
         None, description="Seconds that a run takes as a rule. With it, the queue can say when a waiting run may start."
     )
     concurrency: Concurrency | None = Field(
-        None, description="How many runs of the workflow there may be at the same time. Only for a WorkflowTemplate."
+        None,
+        description="How many runs of the WorkflowTemplate there may be at the same time. A workflow that stands in a "
+        "run itself has none.",
+        json_schema_extra={"x-kubernetes-validations": [dict(rule) for rule in CONCURRENCY_RULES]},
     )
     server_wait_seconds: Seconds = Field(
         3600,

@@ -1,58 +1,158 @@
-"""Who may start: keeps the candidates, and asks planning.admission whenever a slot or a candidate comes or goes."""
+"""Who may start: keeps the candidates and counts the places in use, and asks planning.admission when either changes."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
+from mcp_orchestrator.api.limits import Limits
+from mcp_orchestrator.api.mcpserver import MCPServer
+from mcp_orchestrator.api.workflowrun import RunReason
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.controllers import records
-from mcp_orchestrator.controllers.store import Key
+from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.planning import admission
-from mcp_orchestrator.planning.admission import Candidate
+from mcp_orchestrator.planning.admission import CLUSTER, Candidate, Draft, Pool, Queue
+from mcp_orchestrator.settings import clock
+
+EXPLAINED = 100
+"""So many runs at the head of the queue are kept informed of why they wait. A run further behind hears it when it
+comes to the queue, or is looked at for another cause: what changes for one run must not cost a write for each other.
+"""
 
 
 class Admission:
-    """The queue of runs that could start, and the slots that were given but are not on record yet.
+    """The queue of runs that could start, and the places that were given but are not on record yet.
 
-    `active` counts the runs that hold a slot on record; `wake` is called with each run that gets one.
+    Make it before the store is filled. `wake` is called with each run that gets its places, or that waits for another
+    reason than it says.
     """
 
-    def __init__(self, limit: int, *, active: Callable[[], int], wake: Callable[[Key], None]) -> None:
-        self._limit = limit
-        self._active = active
+    def __init__(self, store: Store, limits: Limits, wake: Callable[[Key], None]) -> None:
+        self._store = store
+        self._limits = limits
         self._wake = wake
-        self._queue: dict[Key, Candidate] = {}
-        self._granted: set[Key] = set()
+        self._queue = Queue()
+        self._waiting: dict[Key, Candidate] = {}
+        self._granted: dict[Key, Candidate] = {}
+        self._used: Counter[Pool] = Counter()
+        self._moved = False
+        store.listen(self._changed)
 
     def offer(self, key: Key, candidate: Candidate) -> bool:
-        """Queue the run; True if it has a slot, now or from before."""
-        if key not in self._granted:
-            self._queue[key] = candidate
-            self.decide()
+        """Queue the run; True if it has its places, now or from before."""
+        if key in self._granted:
+            return True
+        if self._waiting.get(key) != candidate:
+            self._forget(key)
+            self._waiting[key] = candidate
+            self._queue.add(candidate)
+            self._moved = True
+        self.decide()
         return key in self._granted
 
     def has_slot(self, key: Key) -> bool:
-        """Whether a slot was given to the run that is not on record yet."""
+        """Whether the run was given places that are not on record yet."""
         return key in self._granted
 
+    def obstacle(self, candidate: Candidate) -> tuple[Pool, int]:
+        """The pool that keeps the candidate, and its limit."""
+        pool = admission.full_pool(candidate.pools, self._used, self.limit_of) or candidate.pools[-1]
+        return pool, self.limit_of(pool) or 0
+
     def withdraw(self, key: Key) -> None:
-        """Forget the run: it is admitted on record, has ended, is gone, or can't start after all."""
-        self._queue.pop(key, None)
-        if key in self._granted:
-            self._granted.discard(key)
+        """Forget the run: it has ended, is gone, or can't start after all."""
+        self._forget(key)
+        if self._take_back(key):
             self.decide()
 
+    def set_limits(self, limits: Limits) -> None:
+        """Decide by other limits from now on. Runs that have their places keep them."""
+        self._limits = limits
+        self._moved = True
+        self.decide()
+
     def decide(self) -> None:
-        """Give the free slots away."""
-        for candidate in admission.admit(self._queue.values(), self.taken(), self._limit):
+        """Give the free places away."""
+        if not self._waiting:
+            return
+        chosen = admission.admit(self._queue, self._used, self.limit_of, clock(), self._limits.aging_seconds)
+        for candidate in chosen:
             key = Key(records.RUN, candidate.namespace, candidate.name)
-            del self._queue[key]
-            self._granted.add(key)
+            self._forget(key)
+            self._granted[key] = candidate
+            self._used.update(candidate.pools)
             self._wake(key)
 
+    def explain(self) -> None:
+        """Wake the runs at the head of the queue that wait for another reason than they say."""
+        if not self._moved:
+            return
+        self._moved = False
+        draft = Draft(self._queue, self._used, lambda pool: None, self._limits.aging_seconds)
+        now = clock()
+        for _ in range(EXPLAINED):
+            candidate = draft.next(now)
+            if candidate is None:
+                return
+            key = Key(records.RUN, candidate.namespace, candidate.name)
+            told = (self._store.get(key) or {}).get("status", {}).get("waitingReason")
+            if told != self.obstacle(candidate)[0].reason:
+                self._wake(key)
+
     def taken(self) -> int:
-        """Slots in use: on record, and given but not on record yet."""
-        return self._active() + len(self._granted)
+        """Places of the cluster in use: on record, and given but not on record yet."""
+        return self._used[CLUSTER]
 
     def waiting(self) -> int:
-        """Number of candidates without a slot."""
-        return len(self._queue)
+        """Number of candidates without a place."""
+        return len(self._waiting)
+
+    def limit_of(self, pool: Pool) -> int | None:
+        """The number of places in the pool; None for as many as one likes."""
+        match pool.reason:
+            case RunReason.CLUSTER_LIMIT:
+                return self._limits.max_concurrent_runs
+            case RunReason.NAMESPACE_LIMIT:
+                return self._limits.of_namespace(pool.namespace)
+            case RunReason.TEMPLATE_LIMIT:
+                return _limit(self._store.get(Key(records.TEMPLATE, pool.namespace, pool.name)))
+            case _:
+                return _limit(self._store.get(Key(records.SERVER, pool.namespace, pool.name)))
+
+    def _changed(self, key: Key, old: Any, new: Any) -> None:
+        if key.kind in (records.TEMPLATE, records.SERVER):
+            if _limit(old) != _limit(new):
+                self._moved = True
+                self.decide()
+            return
+        if key.kind != records.RUN:
+            return
+        before, after = records.pools(old), records.pools(new)
+        self._used.update(after)
+        self._used.subtract(before)
+        if after:
+            # What was given is on record now.
+            self._take_back(key)
+        if before != after:
+            self._moved = True
+            self.decide()
+
+    def _take_back(self, key: Key) -> bool:
+        candidate = self._granted.pop(key, None)
+        if candidate:
+            self._used.subtract(candidate.pools)
+        return candidate is not None
+
+    def _forget(self, key: Key) -> None:
+        candidate = self._waiting.pop(key, None)
+        if candidate:
+            self._queue.remove(candidate)
+
+
+def _limit(record: Any) -> int | None:
+    """The limit that a template or a server has for its runs; None if it has none, or is not there."""
+    if isinstance(record, WorkflowTemplate):
+        return record.spec.concurrency.max_runs if record.spec.concurrency else None
+    return record.spec.max_concurrent_runs if isinstance(record, MCPServer) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -49,6 +50,14 @@ class Children:
             made = await self._own(resource, child)
         if made:
             self._store.upsert(resource.kind, made)
+
+    async def delete(self, child: Mapping[str, Any]) -> None:
+        """Delete that very child; it stays to be seen, as one that is being deleted, until its pods have ended."""
+        resource, metadata = _RESOURCES[child.get("kind", resources.JOBS.kind)], child["metadata"]
+        with contextlib.suppress(errors.NotFound, errors.Conflict):
+            await self._client.delete(
+                resource, metadata["name"], metadata["namespace"], uid=metadata["uid"], propagation="Foreground"
+            )
 
     async def apply(self, child: Mapping[str, Any]) -> None:
         """Make the child be as planned: applied if it is missing, or if the plan or the object changed.

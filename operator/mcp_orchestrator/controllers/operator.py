@@ -14,13 +14,14 @@ import kopf
 
 from mcp_orchestrator import settings as settings_module
 from mcp_orchestrator import telemetry
+from mcp_orchestrator.api.limits import Limits
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.cluster import config, errors
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.cluster.config import Connection
 from mcp_orchestrator.cluster.events import Recorder
 from mcp_orchestrator.cluster.lease import Elector, LeadershipLost
-from mcp_orchestrator.controllers import health, overview, records, watching
+from mcp_orchestrator.controllers import health, limits, overview, records, watching
 from mcp_orchestrator.controllers.accounts import RunnerAccounts
 from mcp_orchestrator.controllers.admission import Admission
 from mcp_orchestrator.controllers.children import Children
@@ -39,6 +40,8 @@ from mcp_orchestrator.settings import InvalidSetting, Settings
 logger = logging.getLogger(__name__)
 
 LEASE_NAME = "mcp-orchestrator"
+EXPLAIN_SECONDS = 10.0
+"""How often runs at the head of the queue are told what they wait for, if that has changed."""
 FINISH_SECONDS = 3.0
 """How long the work under way may take at the end."""
 
@@ -61,6 +64,9 @@ def run() -> int:
     except errors.ApiError as error:
         logger.error("the API server can't be used: %s", error.message)
         return 1
+    except InvalidSetting as error:
+        logger.error("%s", error)
+        return 2
     return 0
 
 
@@ -133,11 +139,8 @@ class Operator:
         self.queue: WorkQueue[Key] = WorkQueue("mcp-orchestrator")
         self.sweeper = Sweeper(client, self.store, settings.watch_namespaces)
         self.recorder = Recorder(client, instance=settings.identity)
-        self.admission = Admission(
-            settings.max_concurrent_workflows,
-            active=self.active_runs,
-            wake=self.queue.add,
-        )
+        self._limits = limits.load(settings)
+        self.admission = Admission(self.store, self._limits, self.queue.add)
         self._elector = elector
         self._reconciler = Reconciler(self._controllers(client, probe))
         self._synced = False
@@ -160,7 +163,6 @@ class Operator:
         """Fill the store, and queue everything: runs in the order of their creation, so that a restart keeps it."""
         await self.sweeper.sweep()
         records.Waker(self.store, self.queue.add)
-        self.store.listen(self._slots_may_be_free)
         for key in self._oldest_first():
             self.queue.add(key)
         self._synced = True
@@ -175,6 +177,8 @@ class Operator:
             self._work,
             asyncio.create_task(self.sweeper.run(), name="sweep"),
             asyncio.create_task(self.recorder.run(), name="events"),
+            asyncio.create_task(self._explain(), name="explain"),
+            asyncio.create_task(limits.follow(self.settings, self._limits, self._set_limits), name="limits"),
         ]
         return [*running, asyncio.create_task(self._elector.run(), name="lease")] if self._elector else running
 
@@ -193,8 +197,17 @@ class Operator:
         return (server for server in found if isinstance(server, MCPServer))
 
     def _queue_report(self) -> health.Report:
-        limit = self.settings.max_concurrent_workflows
+        limit = self._limits.max_concurrent_runs or 0
         return overview.of_queue(self.admission.taken(), self.admission.waiting(), limit)
+
+    def _set_limits(self, found: Limits) -> None:
+        self._limits = found
+        self.admission.set_limits(found)
+
+    async def _explain(self) -> None:
+        while True:
+            await asyncio.sleep(EXPLAIN_SECONDS)
+            self.admission.explain()
 
     async def _handle(self, key: Key) -> float | None:
         if self._elector:
@@ -219,6 +232,7 @@ class Operator:
                 writer=writer,
                 scenes=Scenes(client, store, probe),
                 settings=settings,
+                wake=self.queue.add,
             ),
         }
 
@@ -229,7 +243,3 @@ class Operator:
             key=lambda key: (self.store.get(key) or {}).get("metadata", {}).get("creationTimestamp", ""),
         )
         return [*self.store.keys(records.SERVER), *self.store.keys(records.TEMPLATE), *runs]
-
-    def _slots_may_be_free(self, key: Key, old: object, new: object) -> None:
-        if key.kind == records.RUN and isinstance(old, dict) and records.is_active(old):
-            self.admission.decide()

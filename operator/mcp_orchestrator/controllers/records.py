@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
+from mcp_orchestrator.api.control import ConcurrencyPolicy
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.reading import Unreadable, read
-from mcp_orchestrator.api.workflowrun import FINAL_PHASES, RunPhase
+from mcp_orchestrator.api.workflowrun import FINAL_PHASES, RunPhase, WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.controllers.store import Key, Store
+from mcp_orchestrator.planning import admission, concurrency
+from mcp_orchestrator.planning.admission import Pools
+from mcp_orchestrator.planning.concurrency import Rival, Rivals
+from mcp_orchestrator.planning.runjob import QUEUE_LABEL
 
 SERVER = resources.MCP_SERVERS.kind
 TEMPLATE = resources.WORKFLOW_TEMPLATES.kind
@@ -33,7 +38,7 @@ def new_store() -> Store:
         slim=lambda body: read(WorkflowTemplate, body),
         indexes={"namespace": _namespace_of, "server": _servers_of, "template": _templates_of},
     )
-    store.register(RUN, slim=slim_run, indexes={"state": _state_of})
+    store.register(RUN, slim=slim_run, indexes={"state": _state_of, "template": _template_of})
     store.register(JOB, slim=lambda body: _only(body, "metadata", "status"))
     store.register(DEPLOYMENT, slim=lambda body: _only(body, "metadata", "status"))
     store.register(SERVICE, slim=lambda body: _only(body, "metadata"))
@@ -64,6 +69,37 @@ def is_active(body: Json) -> bool:
     return "admittedAt" in body.get("status", {}) and not is_final(body)
 
 
+def pools(body: Json | None) -> Pools:
+    """The pools that a run has a place in; none for one without a slot."""
+    if body is None or not is_active(body):
+        return ()
+    metadata, status = body["metadata"], body["status"]
+    template = (body.get("spec", {}).get("templateRef") or {}).get("name", "")
+    servers = [server["name"] for server in status.get("servers", ())]
+    return admission.pools_of(
+        metadata.get("namespace", ""), template, servers, queued_elsewhere=QUEUE_LABEL in metadata.get("labels", {})
+    )
+
+
+def rivals(store: Store, run: WorkflowRun) -> Rivals | None:
+    """The other unfinished runs of the run's template, if that says what becomes of those that are too many."""
+    namespace, reference = run.metadata.namespace, run.spec.template_ref
+    template = store.get(Key(TEMPLATE, namespace, reference.name)) if reference else None
+    if not isinstance(template, WorkflowTemplate):
+        return None
+    limits = template.spec.concurrency
+    if limits is None or limits.max_runs is None or limits.policy == ConcurrencyPolicy.QUEUE:
+        return None
+    found = store.select(RUN, "template", (namespace, template.metadata.name))
+    mine = store.get(Key(RUN, namespace, run.metadata.name))
+    return concurrency.rivals(limits, _rival(mine), map(_rival, found)) if mine else None
+
+
+def _rival(run: Json) -> Rival:
+    metadata = run["metadata"]
+    return Rival(metadata.get("creationTimestamp", ""), not is_active(run), metadata["name"])
+
+
 def owner_uid(record: Json) -> str:
     """UID of the object that controls `record`; empty if none does."""
     owners = record.get("metadata", {}).get("ownerReferences", ())
@@ -92,6 +128,8 @@ class Waker:
             yield from self._store.select_keys(TEMPLATE, "template", (key.namespace, key.name))
         if key.kind in (SERVER, TEMPLATE):
             yield from self._store.select_keys(RUN, "state", ("waiting", key.namespace))
+        if key.kind == TEMPLATE:
+            yield from self._store.select_keys(RUN, "template", (key.namespace, key.name))
         if key.kind in (JOB, DEPLOYMENT, SERVICE):
             yield from _owners(key, record)
 
@@ -126,6 +164,14 @@ def _state_of(run: Json) -> Iterable[Hashable]:
     if run.get("status", {}).get("phase") == RunPhase.PENDING:
         return (("waiting", run["metadata"].get("namespace", "")),)
     return ()
+
+
+def _template_of(run: Json) -> Iterable[Hashable]:
+    """Unfinished runs that nobody holds are known by their template: they are rivals where it says so."""
+    reference = run.get("spec", {}).get("templateRef")
+    if is_final(run) or not reference or (run["spec"].get("suspend") and not is_active(run)):
+        return ()
+    return ((run["metadata"].get("namespace", ""), reference["name"]),)
 
 
 def _only(body: Json, *names: str) -> Json:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from mcp_orchestrator import telemetry
@@ -19,11 +18,10 @@ from mcp_orchestrator.controllers.children import Children, DyingObject, Foreign
 from mcp_orchestrator.controllers.scenes import Scenes
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.controllers.writing import Writer
-from mcp_orchestrator.planning import attempts, endings, runs
-from mcp_orchestrator.planning.admission import Candidate
+from mcp_orchestrator.planning import attempts, concurrency, endings, runs, runstatus
+from mcp_orchestrator.planning.observed import ObservedRun, Obstacle
 from mcp_orchestrator.planning.plan import Plan
 from mcp_orchestrator.planning.resolution import Surroundings
-from mcp_orchestrator.planning.runs import ObservedRun
 from mcp_orchestrator.planning.unreadable import plan_unreadable
 from mcp_orchestrator.settings import Settings, clock
 
@@ -45,6 +43,7 @@ class Runs:
         writer: Writer,
         scenes: Scenes,
         settings: Settings,
+        wake: Callable[[Key], None],
     ) -> None:
         self._client = client
         self._store = store
@@ -54,6 +53,7 @@ class Runs:
         self._writer = writer
         self._scenes = scenes
         self._settings = settings
+        self._wake = wake
 
     async def reconcile(self, key: Key) -> float | None:
         """Take one look at the run; seconds until the next, None for when something changes."""
@@ -84,12 +84,16 @@ class Runs:
 
     async def _decide(self, key: Key, run: WorkflowRun) -> Plan:
         observed = await self._observe(key, run)
+        for name in concurrency.displaced(observed.rivals):
+            self._wake(Key(records.RUN, key.namespace, name))
         plan = await self._plan(observed)
-        if plan.wants_slot:
-            created = run.metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC)
-            if self._admission.offer(key, Candidate(created, key.namespace, key.name)):
-                return runs.plan_run(replace(observed, slot=True), self._settings, clock())
-        elif not plan.uses_slot:
+        if plan.candidate:
+            if self._admission.offer(key, plan.candidate):
+                observed = replace(observed, slot=True)
+            else:
+                observed = replace(observed, obstacle=Obstacle(*self._admission.obstacle(plan.candidate)))
+            return runs.plan_run(observed, self._settings, clock())
+        if not plan.uses_slot:
             self._admission.withdraw(key)
         return plan
 
@@ -106,10 +110,10 @@ class Runs:
         if plan.children and self._settings.runner_accounts == "create":
             await self._accounts.ensure(key.namespace, clock())
         wait = await self._writer.write(resources.WORKFLOW_RUNS, key, run.metadata, plan)
-        if plan.uses_slot:
-            self._admission.withdraw(key)
         for child in plan.children:
             await self._children.create(child)
+        for child in plan.deletions:
+            await self._children.delete(child)
         return wait
 
     def _current(self, key: Key) -> WorkflowRun | None:
@@ -118,19 +122,21 @@ class Runs:
         return found if isinstance(found, WorkflowRun) else None
 
     async def _observe(self, key: Key, run: WorkflowRun) -> ObservedRun:
+        rivals = records.rivals(self._store, run)
         if run.status.admitted_at is None:
-            return ObservedRun(run=run, around=await self._around(key, run), slot=self._admission.has_slot(key))
+            around, slot = await self._around(key, run), self._admission.has_slot(key)
+            return ObservedRun(run=run, around=around, rivals=rivals, slot=slot)
         job = await self._job(run)
         if job is None:
-            return ObservedRun(run=run)
+            return ObservedRun(run=run, rivals=rivals)
         ended = endings.has_ended(job)
         if ended and not (run.status.runner and run.status.runner.outcome):
             # The Job's end may be known before the runner's last word: ask for that word.
             run = await self._fresh(key, run)
         runner = attempts.current_runner(run)
         reported = runner is not None and (not ended or runner.outcome is not None)
-        early = clock() - (run.status.admitted_at or clock()) < runs.START_WAKE and not ended
-        return ObservedRun(run=run, job=job, pods=() if reported or early else await self._pods(run))
+        early = clock() - (run.status.admitted_at or clock()) < runstatus.START_WAKE and not ended
+        return ObservedRun(run=run, rivals=rivals, job=job, pods=() if reported or early else await self._pods(run))
 
     async def _around(self, key: Key, run: WorkflowRun) -> Surroundings:
         """What stands beside a run that is not admitted yet."""
@@ -201,5 +207,5 @@ def _refused(run: WorkflowRun, error: ForeignObject | errors.Invalid | errors.Fo
         case errors.Invalid():
             return ObservedRun(run=run, mistake=error.message)
         case errors.Forbidden():
-            return ObservedRun(run=run, obstacle=error.message)
+            return ObservedRun(run=run, refusal=error.message)
     return ObservedRun(run=run, foreign_job=True)

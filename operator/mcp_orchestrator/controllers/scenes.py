@@ -17,7 +17,7 @@ from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.probe import Probe, Unreachable
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.planning import manifests, pods
-from mcp_orchestrator.planning.runs import ObservedRun
+from mcp_orchestrator.planning.observed import ObservedRun
 from mcp_orchestrator.planning.scene import Object, Question, Scene, ServerScene, is_about
 
 PATIENCE_SECONDS = 3.0

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.workflowrun import RunnerStatus, WorkflowRun
-from mcp_orchestrator.planning import pods
+from mcp_orchestrator.api.workflowrun import RunnerStatus, WorkflowRun, WorkflowRunStatus
+from mcp_orchestrator.planning import pods, runjob, runstatus
 from mcp_orchestrator.settings import Settings
 
 PASSING = frozenset({"evicted", "removed", "exited", "failed"})
@@ -27,7 +27,8 @@ def current_runner(run: WorkflowRun) -> RunnerStatus | None:
 
 def why_again(run: WorkflowRun, job: Mapping[str, Any], seen: tuple[Mapping[str, Any], ...], settings: Settings) -> str:
     """Why the pod was lost, if another one may do better; empty if it may not, or there were enough."""
-    if (run.status.attempt or 1) >= settings.retry_attempts or _reason_of_failure(job) in ("", "DeadlineExceeded"):
+    used = (run.status.attempt or 1) - (run.status.resumptions or 0)
+    if used >= settings.retry_attempts or _reason_of_failure(job) in ("", "DeadlineExceeded"):
         return ""
     trouble = pods.first_trouble(seen)
     if trouble and trouble.kind not in PASSING:
@@ -36,10 +37,26 @@ def why_again(run: WorkflowRun, job: Mapping[str, Any], seen: tuple[Mapping[str,
 
 
 def seconds_left(run: WorkflowRun, limit_seconds: int, now: datetime) -> int:
-    """What is left of the run's time: it counts from the start of its first pod."""
+    """What is left of the run's time: it counts from the start of its first pod, without the time it was held."""
     start = run.status.runner.start_time if run.status.runner else None
     spent = max(timedelta(0), now - start) if start else timedelta(0)
-    return max(1, limit_seconds - int(spent.total_seconds()))
+    own = max(0, int(spent.total_seconds()) - (run.status.paused_seconds or 0))
+    return max(1, limit_seconds - own)
+
+
+def job(run: WorkflowRun, status: WorkflowRunStatus, settings: Settings, now: datetime) -> dict[str, Any]:
+    """The Job of the attempt that `status`, about to be written, begins."""
+    # What earlier runners told stays in the run, for the Job names the packs that their results stand in.
+    told = {field: getattr(run.status, field) for field in ("runner", "tasks")}
+    started = run.model_copy(update={"status": status.model_copy(update=told)})
+    limit = runstatus.timeout_seconds(started, settings)
+    return runjob.run_job(
+        started,
+        timeout_seconds=limit,
+        seconds_left=seconds_left(started, limit, now),
+        traceparent=status.traceparent or runstatus.traceparent(run.metadata.uid),
+        settings=settings,
+    )
 
 
 def _reason_of_failure(job: Mapping[str, Any]) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Verdict
+from mcp_orchestrator.api.control import Cancellation
 from mcp_orchestrator.api.workflowrun import Outcome, RunCondition, RunPhase, RunReason, WorkflowRun
 from mcp_orchestrator.planning import diagnosis, pods, runstatus
 from mcp_orchestrator.planning.diagnosis import Failure
 from mcp_orchestrator.planning.plan import Event, EventType, Plan
-from mcp_orchestrator.planning.resolution import Rejected
+from mcp_orchestrator.planning.resolution import Rejected, Waiting
 from mcp_orchestrator.planning.scene import Scene
 from mcp_orchestrator.settings import Settings
 
@@ -38,6 +39,19 @@ def rejected(run: WorkflowRun, found: Rejected, now: datetime) -> Plan:
     return _finish(Last(run, now), found.reason, found.message, failure)
 
 
+def unready(run: WorkflowRun, found: Waiting, now: datetime) -> Plan:
+    """End a run that has waited for a server as long as it may. Nothing of it ran."""
+    message = f"the run has waited {found.patience_seconds} s (serverWaitSeconds): {found.message}"
+    remedy = "See why the server is not ready, then create a new run; or raise serverWaitSeconds of the workflow."
+    return _finish(Last(run, now), found.reason, message, Failure(found.reason, message, remedies=(remedy,)))
+
+
+def cancelled(last: Last, order: Cancellation) -> Plan:
+    """End a run that was stopped by an order."""
+    reason = RunReason(order.reason) if order.reason in set(RunReason) else RunReason.CANCELLED
+    return _end(last, RunPhase.CANCELLED, reason, order.message)
+
+
 def has_ended(job: Mapping[str, Any]) -> bool:
     """Whether the Job has come to its end, good or bad."""
     return bool(pods.holding(job, "Failed") or pods.holding(job, "Complete"))
@@ -51,6 +65,8 @@ def reported(last: Last) -> Plan:
     message = runner.message or "the runner gave no reason"
     if runner.outcome == Outcome.SUCCEEDED:
         return _finish(last, RunReason.SUCCEEDED, message)
+    if runner.outcome == Outcome.CANCELLED:
+        return _end(last, RunPhase.CANCELLED, reason, message)
     found: Failure | None = None
     if reason == RunReason.TIMED_OUT:
         found = diagnosis.of_time_out(message, run.status.tasks)
@@ -97,30 +113,28 @@ def _finish(last: Last, reason: RunReason, message: str, failure: Failure | None
     question = diagnosis.question(failure, run) if failure and last.scene is None else None
     if failure and last.scene and (again := diagnosis.look_again(failure, run, last.scene, now)):
         return Plan(wake_at=again)
+    phase = RunPhase.FAILED if failure else RunPhase.SUCCEEDED
+    return replace(_end(last, phase, reason, message, failure), question=question)
+
+
+def _end(last: Last, phase: RunPhase, reason: RunReason, message: str, failure: Failure | None = None) -> Plan:
+    run, now, well = last.run, last.now, phase == RunPhase.SUCCEEDED
     message = conditions.shorten(message)
     verdicts: dict[str, Verdict] = {
-        RunCondition.SUCCEEDED: conditions.false(reason, message) if failure else conditions.true(reason, message),
+        RunCondition.SUCCEEDED: conditions.true(reason, message) if well else conditions.false(reason, message),
         RunCondition.FINISHED: conditions.true(reason, message),
         RunCondition.RECONCILING: conditions.false(reason),
-        RunCondition.STALLED: conditions.true(reason, message) if failure else conditions.false(reason),
+        RunCondition.STALLED: conditions.false(reason) if well else conditions.true(reason, message),
         RunCondition.ADMITTED: conditions.true(RunReason.ADMITTED)
         if run.status.admitted_at
         else conditions.false(reason, message),
     }
-    fields = runstatus.kept(run.status, *runstatus.RESOLVED, *(() if run.status.runner else ("progress",)))
-    fields |= {
-        "phase": RunPhase.FAILED if failure else RunPhase.SUCCEEDED,
-        "message": message,
-        "completion_time": now,
-        **_duration(run, now),
-    }
+    fields = runstatus.kept_running(run.status)
+    fields |= {"phase": phase, "message": message, "completion_time": now, **_duration(run, now)}
     if failure:
         fields["diagnosis"] = diagnosis.explain(failure, run, last.scene)
-    return Plan(
-        status=runstatus.compose(run, verdicts, now, fields).wire(),
-        events=tuple(_end_events(run, reason, message, failure)),
-        question=question,
-    )
+    events = tuple(_end_events(run, phase, reason, message, failure))
+    return Plan(status=runstatus.compose(run, verdicts, now, fields).wire(), events=events)
 
 
 def _duration(run: WorkflowRun, now: datetime) -> dict[str, Any]:
@@ -128,7 +142,7 @@ def _duration(run: WorkflowRun, now: datetime) -> dict[str, Any]:
     start = (runner.start_time if runner else None) or run.status.admitted_at
     if start is None:
         return {}
-    elapsed = max(timedelta(0), now - start)
+    elapsed = max(timedelta(0), now - start - timedelta(seconds=run.status.paused_seconds or 0))
     return {
         "start_time": start,
         "duration_milliseconds": int(elapsed.total_seconds() * 1000),
@@ -136,12 +150,15 @@ def _duration(run: WorkflowRun, now: datetime) -> dict[str, Any]:
     }
 
 
-def _end_events(run: WorkflowRun, reason: RunReason, message: str, failure: Failure | None) -> Iterable[Event]:
-    if failure is None:
+def _end_events(
+    run: WorkflowRun, phase: RunPhase, reason: RunReason, message: str, failure: Failure | None
+) -> Iterable[Event]:
+    if phase == RunPhase.SUCCEEDED:
         yield Event(reason, message, action="Finish")
         return
-    for task in run.status.tasks:
+    for task in run.status.tasks if failure else ():
         if task.phase.failed and task.error:
             note = f"{task.name}: {task.error.class_}: {task.error.message}"
             yield Event(RunReason.TASK_FAILED, note[:1024], EventType.WARNING, "Run")
-    yield Event("Failed", f"{reason}: {message}"[:1024], EventType.WARNING, "Finish")
+    kind = EventType.WARNING if failure else EventType.NORMAL
+    yield Event(phase, f"{reason}: {message}"[:1024], kind, "Finish")

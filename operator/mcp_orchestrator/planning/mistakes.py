@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable
-
-import orjson
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.workflowtemplate import Mistake
@@ -37,8 +36,9 @@ def at(path: str, *keys: str | int) -> str:
 
 def quoted(value: object) -> str:
     """`value` as JSON, cut where it is long."""
-    text = orjson.dumps(value, default=repr).decode() if not isinstance(value, str) else f'"{value}"'
-    return conditions.shorten(text, MAX_QUOTED)
+    if isinstance(value, str):
+        return conditions.shorten(f'"{value}"', MAX_QUOTED)
+    return conditions.shorten(json.dumps(value, default=repr, ensure_ascii=False, separators=(",", ":")), MAX_QUOTED)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

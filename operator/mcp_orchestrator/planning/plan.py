@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from mcp_orchestrator.planning.admission import Candidate
 from mcp_orchestrator.planning.scene import Question
 
 Manifest = Mapping[str, Any]
@@ -39,10 +40,12 @@ class Plan:
     """The whole status that the operator owns; None leaves it as it is."""
     children: tuple[Manifest, ...] = ()
     """Objects that must exist as described, owned by the object."""
+    deletions: tuple[Manifest, ...] = ()
+    """Children that must go."""
     events: tuple[Event, ...] = ()
     wake_at: datetime | None = None
     """When to look again, even if nothing happens."""
-    wants_slot: bool = False
+    candidate: Candidate | None = None
     """A run that could start now, if the admission queue gives it a slot."""
     question: Question | None = None
     """What to look at first: with the answer, the plan is made again."""

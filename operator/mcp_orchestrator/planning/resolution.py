@@ -34,6 +34,8 @@ class Waiting:
 
     reason: RunReason
     message: str
+    patience_seconds: int | None = None
+    """How long it may wait for that; None for as long as it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,17 @@ def resolve(run: WorkflowRun, around: Surroundings) -> Resolved | Waiting | Reje
     return found
 
 
+def readiness(run: WorkflowRun, around: Surroundings) -> Resolved | Waiting:
+    """Whether a run that was resolved already, and stopped in the middle, can go on: its servers must be ready."""
+    template = run.status.template
+    assert template  # noqa: S101 - it was resolved
+    for server in run.status.servers:
+        if server.name not in around.servers:
+            return Waiting(RunReason.SERVER_NOT_FOUND, f'there is no MCPServer "{server.name}" any more; create it')
+    names = [server.name for server in run.status.servers]
+    return _unready(names, around.servers) or Resolved(template=template, servers=run.status.servers)
+
+
 def _waits_for(run: WorkflowRun, nested: nesting.Nested, around: Surroundings) -> Waiting | None:
     """What must be there besides servers, and may come."""
     if nested.missing:
@@ -141,24 +154,37 @@ class _Workflows:
 def _with_servers(
     run: WorkflowRun, workflows: _Workflows, servers: Mapping[str, MCPServer]
 ) -> Resolved | Waiting | Rejected:
+    used, patience = _tools_used(spec for _, spec in workflows.all()), workflows.spec.server_wait_seconds
     all_found = [check_tools(spec, servers, path) for path, spec in workflows.all()]
     if lasting := tuple(mistake for found in all_found for mistake in found.lasting):
         return Rejected(RunReason.TEMPLATE_INVALID, lasting)
     if passing := tuple(mistake for found in all_found for mistake in found.passing):
+        known = [name for name in used if name in servers]
+        if waiting := _unready(known, servers):
+            return replace(waiting, patience_seconds=patience)
         first = next((mistake for mistake in passing if mistake.reason in PASSING), passing[0])
         missing = first.reason == TemplateReason.SERVER_NOT_FOUND
         changing = "" if first.reason in PASSING else " (the server is changing, and may have other tools soon)"
-        return Waiting(RunReason.SERVER_NOT_FOUND if missing else RunReason.SERVER_NOT_READY, f"{first}{changing}")
-    used = _tools_used(spec for _, spec in workflows.all())
-    for name in used:
-        ready = conditions.find(servers[name].status.conditions, ServerCondition.READY)
-        if ready is None or ready.status != conditions.ConditionStatus.TRUE:
-            why = f"{ready.reason}: {ready.message}" if ready else "it has not been checked yet"
-            return Waiting(RunReason.SERVER_NOT_READY, f'MCPServer "{name}" is not ready: {why}')
+        reason = RunReason.SERVER_NOT_FOUND if missing else RunReason.SERVER_NOT_READY
+        return Waiting(reason, f"{first}{changing}", patience)
+    if waiting := _unready(used, servers):
+        return replace(waiting, patience_seconds=patience)
     return Resolved(
         template=_snapshot(run, workflows),
         servers=tuple(_server(servers[name], tools) for name, tools in used.items()),
     )
+
+
+def _unready(names: Iterable[str], servers: Mapping[str, MCPServer]) -> Waiting | None:
+    """The first server that is not ready, and since when. No more words: they would change with each of its checks."""
+    for name in names:
+        ready = conditions.find(servers[name].status.conditions, ServerCondition.READY)
+        if ready is None:
+            return Waiting(RunReason.SERVER_NOT_READY, f'MCPServer "{name}" has not been checked yet')
+        if ready.status != conditions.ConditionStatus.TRUE:
+            since = f"{ready.last_transition_time:%Y-%m-%dT%H:%M:%SZ}"
+            return Waiting(RunReason.SERVER_NOT_READY, f'MCPServer "{name}" is not ready since {since}: {ready.reason}')
+    return None
 
 
 def _snapshot(run: WorkflowRun, workflows: _Workflows) -> ResolvedTemplate:

@@ -13,6 +13,8 @@ from mcp_orchestrator.settings import ObjectStore, Settings
 
 START_SECONDS = 300
 """How long a run's pod may take to be placed, to fetch its image and to start."""
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+"""A run with this label is queued by Kueue."""
 RUN_LABEL = f"{GROUP}/run"
 TEMPLATE_LABEL = f"{GROUP}/template"
 PARAMETERS = "/var/run/mcp-orchestrator/parameters"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Verdict
-from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrun import RunCondition, RunReason, WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.settings import Settings
 
-RESOLVED = ("template", "servers", "resumed_packs", "attempt", "job_name", "admitted_at", "traceparent")
-"""What admission puts on record, and what stays there to the end."""
+KEPT = ("template", "servers", "resumed_packs", "attempt", "job_name", "traceparent", "resumptions", "paused_seconds",
+        "cancellation")  # fmt: skip
+"""What stands on record from the first admission to the end."""
+START_WAKE = timedelta(seconds=10)
+"""How long a pod may take before the run's message tells what keeps it."""
 STARTING = "the run's pod is starting"
 WORKING = "the run's tasks are under way"
-"""Written only in the place of an earlier trouble of the pod: a write for each run would be a high price."""
+"""Written only in the place of an earlier message that is over."""
 
 
 def compose(
@@ -29,9 +33,26 @@ def compose(
     )
 
 
-def kept(status: WorkflowRunStatus, *names: str) -> dict[str, Any]:
-    """What stands in the status and stays there."""
+def kept(status: WorkflowRunStatus) -> dict[str, Any]:
+    """What stands in the status and stays there, with or without a slot. The progress becomes the runner's own."""
+    names = KEPT if status.runner else (*KEPT, "progress")
     return {name: getattr(status, name) for name in names if name in status.model_fields_set}
+
+
+def kept_running(status: WorkflowRunStatus) -> dict[str, Any]:
+    """What stands in the status and stays there while the run has its slot."""
+    return kept(status) | ({"admitted_at": status.admitted_at} if status.admitted_at else {})
+
+
+def running(message: str) -> dict[str, Verdict]:
+    """The conditions of a run that has its slot."""
+    return {
+        RunCondition.SUCCEEDED: conditions.unknown(RunReason.RUNNING, message),
+        RunCondition.FINISHED: conditions.false(RunReason.RUNNING),
+        RunCondition.RECONCILING: conditions.true(RunReason.RUNNING, message),
+        RunCondition.STALLED: conditions.false(RunReason.RUNNING),
+        RunCondition.ADMITTED: conditions.true(RunReason.ADMITTED),
+    }
 
 
 def timeout_seconds(run: WorkflowRun, settings: Settings) -> int:
@@ -52,3 +73,9 @@ def human(elapsed: timedelta) -> str:
     if minutes < 60:
         return f"{minutes}m{rest:02}s"
     return f"{minutes // 60}h{minutes % 60:02}m"
+
+
+def traceparent(uid: str) -> str:
+    """The W3C trace context of a run: the same for the same run, whoever works it out."""
+    digest = hashlib.sha256(uid.encode()).hexdigest()
+    return f"00-{digest[:32]}-{digest[32:48]}-01"

@@ -13,11 +13,13 @@ from prometheus_client import Gauge
 from tests.builders import NOW
 
 from mcp_orchestrator import telemetry
+from mcp_orchestrator.api.limits import Limits
+from mcp_orchestrator.api.workflowrun import RunReason
 from mcp_orchestrator.controllers import records
-from mcp_orchestrator.controllers.admission import Admission
+from mcp_orchestrator.controllers.admission import EXPLAINED, Admission
 from mcp_orchestrator.controllers.operator import Operator
 from mcp_orchestrator.controllers.store import Key
-from mcp_orchestrator.planning.admission import Candidate
+from mcp_orchestrator.planning.admission import Candidate, Pool, pools_of
 from mcp_orchestrator.settings import Settings
 
 
@@ -25,29 +27,55 @@ def a_key(name: str) -> Key:
     return Key(records.RUN, "default", name)
 
 
-def a_candidate(name: str, seconds: int = 0) -> Candidate:
-    return Candidate(NOW + timedelta(seconds=seconds), "default", name)
+def a_candidate(name: str, seconds: int = 0, template: str = "", servers: tuple[str, ...] = ()) -> Candidate:
+    return Candidate(NOW + timedelta(seconds=seconds), "default", name, pools_of("default", template, servers), level=1)
 
 
 class Cluster:
-    """What is on record: who runs. `wake` tells the admission's grants."""
+    """A store with what is on record. `woken` are the runs that the admission woke."""
 
-    def __init__(self, limit: int) -> None:
-        self.active: set[Key] = set()
+    def __init__(self, limit: int, **limits: Any) -> None:
+        self.store = records.new_store()
         self.woken: list[str] = []
-        self.admission = Admission(limit, active=lambda: len(self.active), wake=lambda key: self.woken.append(key.name))
+        self.limits = Limits(max_concurrent_runs=limit, **limits)
+        self.admission = Admission(self.store, self.limits, wake=lambda key: self.woken.append(key.name))
+        self.version = 0
 
-    def offer(self, name: str, seconds: int = 0) -> bool:
-        return self.admission.offer(a_key(name), a_candidate(name, seconds))
+    def offer(self, name: str, seconds: int = 0, template: str = "", servers: tuple[str, ...] = ()) -> bool:
+        return self.admission.offer(a_key(name), a_candidate(name, seconds, template, servers))
 
-    def start(self, name: str) -> None:
-        """The run's start is on record: first in the store, then it is withdrawn."""
-        self.active.add(a_key(name))
-        self.admission.withdraw(a_key(name))
+    def record(self, name: str, status: dict[str, Any], template: str = "") -> None:
+        """What the API server has of the run."""
+        self.version += 1
+        metadata = {"name": name, "namespace": "default", "uid": name, "resourceVersion": str(self.version)}
+        spec = {"templateRef": {"name": template}} if template else {"template": {}}
+        self.store.upsert(records.RUN, {"metadata": metadata, "spec": spec, "status": status})
+
+    def start(self, name: str, template: str = "", servers: tuple[str, ...] = ()) -> None:
+        """The run's start is on record."""
+        used = [{"name": server, "url": "http://x"} for server in servers]
+        self.record(name, {"phase": "Running", "admittedAt": "2026-01-02T03:04:05Z", "servers": used}, template)
 
     def end(self, name: str) -> None:
-        self.active.discard(a_key(name))
-        self.admission.decide()
+        self.record(name, {"phase": "Succeeded", "admittedAt": "2026-01-02T03:04:05Z"})
+
+    def have(self, kind: str, name: str, spec: dict[str, Any]) -> None:
+        """A template or a server is there, or has changed."""
+        self.version += 1
+        metadata = {"name": name, "namespace": "default", "uid": name, "resourceVersion": str(self.version)}
+        self.store.upsert(kind, {"metadata": metadata, "spec": spec})
+
+    def have_template(self, limit: int | None) -> None:
+        concurrency = {} if limit is None else {"concurrency": {"maxRuns": limit}}
+        tasks = [{"name": "a", "server": "time", "tool": "now"}]
+        self.have(records.TEMPLATE, "nightly", {"tasks": tasks, **concurrency})
+
+    def have_server(self, limit: int) -> None:
+        self.have(records.SERVER, "time", {"stdio": {"command": "x"}, "maxConcurrentRuns": limit})
+
+    @property
+    def active(self) -> set[Key]:
+        return {key for key in self.store.keys(records.RUN) if records.is_active(self.store.get(key))}
 
 
 def test_a_candidate_gets_a_free_slot_at_once() -> None:
@@ -106,7 +134,104 @@ def test_nobody_starts_where_the_limit_is_none() -> None:
     assert cluster.woken == []
 
 
-NAMES = st.sampled_from("abcdef")
+def test_a_limit_that_is_raised_starts_runs_at_once_and_one_that_is_lowered_stops_none() -> None:
+    cluster = Cluster(1)
+    for place, name in enumerate("abcd"):
+        cluster.offer(name, place)
+    cluster.start("a")
+
+    cluster.admission.set_limits(Limits(max_concurrent_runs=3))
+    assert cluster.woken == ["a", "b", "c"]
+    cluster.start("b")
+    cluster.start("c")
+    cluster.admission.set_limits(Limits(max_concurrent_runs=1))
+    cluster.end("a")
+    cluster.end("b")
+
+    assert cluster.woken == ["a", "b", "c"]
+    assert cluster.admission.taken() == 1
+
+
+def test_each_namespace_has_its_own_limit() -> None:
+    cluster = Cluster(10, max_concurrent_runs_per_namespace=5, namespaces={"default": 1})
+
+    assert cluster.offer("a")
+    assert not cluster.offer("b")
+    assert cluster.admission.obstacle(a_candidate("b")) == (Pool(RunReason.NAMESPACE_LIMIT, "default"), 1)
+    assert cluster.admission.limit_of(Pool(RunReason.NAMESPACE_LIMIT, "other")) == 5
+
+
+def test_a_template_and_a_server_have_limits_that_act_as_soon_as_they_change() -> None:
+    cluster = Cluster(10)
+    cluster.have_template(1)
+    cluster.have_server(2)
+    for place, name in enumerate("abcd"):
+        cluster.offer(name, place, "nightly", ("time",))
+
+    assert cluster.woken == ["a"]
+    cluster.have_template(None)
+    assert cluster.woken == ["a", "b"]
+    cluster.have_server(3)
+    assert cluster.woken == ["a", "b", "c"]
+    cluster.start("a", "nightly", ("time",))
+    cluster.end("a")
+    assert cluster.woken == ["a", "b", "c", "d"]
+
+
+def test_a_template_that_is_gone_has_no_limit_for_the_runs_that_are_left() -> None:
+    cluster = Cluster(10)
+    cluster.have_template(0)
+    cluster.offer("a", template="nightly")
+    assert cluster.woken == []
+
+    cluster.store.delete(Key(records.TEMPLATE, "default", "nightly"), "nightly", "99")
+
+    assert cluster.woken == ["a"]
+
+
+def test_a_run_of_a_higher_priority_changes_its_place_in_the_queue() -> None:
+    cluster = Cluster(0)
+    cluster.offer("a")
+    cluster.offer("b", seconds=1)
+
+    cluster.admission.offer(a_key("b"), a_candidate("b", seconds=1)._replace(level=2))
+    cluster.admission.set_limits(Limits(max_concurrent_runs=1))
+
+    assert cluster.woken == ["b"]
+    assert cluster.admission.waiting() == 1
+
+
+def test_only_runs_at_the_head_of_the_queue_hear_that_their_reason_has_changed_and_only_once() -> None:
+    cluster = Cluster(0)
+    for place in range(EXPLAINED + 5):
+        name = f"r{place:03}"
+        cluster.offer(name, place)
+        cluster.record(name, {"phase": "Queued", "waitingReason": "ClusterLimit"})
+    cluster.admission.explain()
+    assert cluster.woken == []
+
+    cluster.admission.set_limits(Limits(max_concurrent_runs=0, max_concurrent_runs_per_namespace=0))
+    cluster.admission.explain()
+    assert cluster.woken == [f"r{place:03}" for place in range(EXPLAINED)]
+    cluster.admission.explain()
+    assert len(cluster.woken) == EXPLAINED
+
+
+def test_one_slot_that_moves_concerns_nobody_behind_it() -> None:
+    cluster = Cluster(1)
+    names = [f"r{place:03}" for place in range(300)]
+    for place, name in enumerate(names):
+        cluster.offer(name, place)
+        cluster.record(name, {"phase": "Queued", "waitingReason": "ClusterLimit"})
+    for name in names[:20]:
+        cluster.start(name)
+        cluster.end(name)
+        cluster.admission.explain()
+
+    assert cluster.woken == names[:21]
+
+
+NAMES = st.sampled_from("abcdefghijklmnop")
 
 
 class Slots(RuleBasedStateMachine):
@@ -120,7 +245,7 @@ class Slots(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def offer(self, name: str) -> None:
-        if a_key(name) not in self.cluster.active:
+        if not self.cluster.store.get(a_key(name)):
             self.cluster.offer(name, ord(name))
 
     @rule(name=NAMES)
@@ -130,7 +255,8 @@ class Slots(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def end(self, name: str) -> None:
-        self.cluster.end(name)
+        if a_key(name) in self.cluster.active:
+            self.cluster.end(name)
 
     @rule(name=NAMES)
     def withdraw(self, name: str) -> None:

@@ -10,8 +10,9 @@ from tests.builders import NOW, a_run, a_server, a_template, around
 
 from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.planning import attempts
+from mcp_orchestrator.planning.observed import ObservedRun
 from mcp_orchestrator.planning.plan import Plan
-from mcp_orchestrator.planning.runs import ObservedRun, plan_run
+from mcp_orchestrator.planning.runs import plan_run
 from mcp_orchestrator.settings import Settings
 
 SETTINGS = Settings(timeout_seconds=600, retry_attempts=3)

@@ -12,8 +12,9 @@ from tests.oracles import kstatus
 
 from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.planning import endings, runstatus
+from mcp_orchestrator.planning.observed import ObservedRun
 from mcp_orchestrator.planning.plan import EventType, Plan
-from mcp_orchestrator.planning.runs import ObservedRun, plan_run
+from mcp_orchestrator.planning.runs import plan_run
 from mcp_orchestrator.settings import Settings
 
 SETTINGS = Settings(timeout_seconds=600, retry_attempts=1)

@@ -117,32 +117,31 @@ def test_the_digest_is_that_of_the_meaning_and_not_of_the_order_of_keys() -> Non
         pytest.param(
             partial(resolve, a_spec(), [settled(tools=None, ready=False)]),
             RunReason.SERVER_NOT_READY,
-            'spec.template.tasks[0].server: the tools of MCPServer "time" are not known yet; '
-            "it is not ready: Starting: its first pod is starting",
+            'MCPServer "time" is not ready since 2026-01-02T03:04:05Z: Starting',
             id="a server that was never asked",
         ),
         pytest.param(
             partial(resolve, a_spec(), [settled(ready=False)]),
             RunReason.SERVER_NOT_READY,
-            'MCPServer "time" is not ready: Starting: its first pod is starting',
+            'MCPServer "time" is not ready since 2026-01-02T03:04:05Z: Starting',
             id="a server that was well before",
         ),
         pytest.param(
             partial(resolve, a_spec(), [with_conditions({})]),
             RunReason.SERVER_NOT_READY,
-            'MCPServer "time" is not ready: it has not been checked yet',
+            'MCPServer "time" has not been checked yet',
             id="a server without a condition",
         ),
     ],
 )
 def test_a_run_waits_for_what_may_come(look: Look, reason: RunReason, message: str) -> None:
-    assert look() == Waiting(reason, message)
+    patience = None if reason == RunReason.TEMPLATE_NOT_FOUND else 3600
+    assert look() == Waiting(reason, message, patience)
 
 
 @pytest.mark.parametrize(
     "server",
     [
-        pytest.param(settled(ready=False), id="not ready"),
         pytest.param(changing(Reconciling=conditions.true("Starting")), id="rolling out"),
         pytest.param(a_server(observed_generation=0), id="not looked at since its spec changed"),
     ],

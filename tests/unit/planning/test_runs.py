@@ -15,17 +15,23 @@ from tests.builders import NOW, a_parameter, a_run, a_server, a_task, a_template
 from tests.oracles import kstatus
 
 from mcp_orchestrator.api import conditions
+from mcp_orchestrator.api.control import Concurrency, ConcurrencyPolicy
 from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.api.workflowtemplate import RunnerPod
-from mcp_orchestrator.planning import resolution, runjob, runs
+from mcp_orchestrator.planning import resolution, runjob, runs, runstatus
+from mcp_orchestrator.planning.admission import CLUSTER, Candidate, pools_of
+from mcp_orchestrator.planning.concurrency import Rivals
+from mcp_orchestrator.planning.observed import ObservedRun, Obstacle
 from mcp_orchestrator.planning.plan import EventType, Plan
-from mcp_orchestrator.planning.runs import ObservedRun, plan_run
+from mcp_orchestrator.planning.runs import plan_run
 from mcp_orchestrator.settings import Settings
 
 SETTINGS = Settings(max_concurrent_workflows=2, timeout_seconds=600)
 SERVERS = {"time": a_server(observed_generation=1, tools_digest="sha256:t")}
 TEMPLATE = a_template(a_task("a"), a_task("b"))
 READY = ObservedRun(a_run(), around(TEMPLATE, SERVERS))
+QUEUED = replace(READY, obstacle=Obstacle(CLUSTER, 2))
+CANDIDATE = Candidate(NOW, "default", "field-notes-1", pools_of("default", "field-notes", ["time"]), level=1)
 RUNNER = {"podName": "p", "podUid": "u", "startTime": "2026-01-02T03:04:07Z"}
 TASKS = [
     {"name": "a", "phase": "Succeeded", "result": None, "startTime": "2026-01-02T03:04:07Z"},
@@ -110,7 +116,7 @@ def verdict(made: Plan) -> kstatus.Verdict:
         pytest.param(
             replace(READY, around=around(TEMPLATE, {"time": a_server(ready=False)})),
             "ServerNotReady",
-            'MCPServer "time" is not ready: Starting: its first pod is starting',
+            'MCPServer "time" is not ready since 2026-01-02T03:04:05Z: Starting',
             id="a server that is not ready",
         ),
     ],
@@ -131,41 +137,43 @@ def test_a_run_that_can_not_start_yet_is_pending_with_the_reason(
     }
     assert verdict(made) == kstatus.Verdict.IN_PROGRESS
     assert [(e.type, e.reason, e.note) for e in made.events] == [(EventType.NORMAL, reason, message)]
-    assert not made.wants_slot
+    assert made.candidate is None
     assert made.children == ()
 
 
 def test_a_run_that_could_start_is_queued_until_it_has_a_slot() -> None:
-    made = plan(READY)
+    assert plan(READY) == Plan(candidate=CANDIDATE)
+
+    made = plan(QUEUED)
     status = status_of(made)
 
-    assert made.wants_slot
+    assert made.candidate == CANDIDATE
     assert not made.uses_slot
     assert made.children == ()
     assert made.events == ()
     assert (status["phase"], status["waitingReason"], status["progress"]) == ("Queued", "ClusterLimit", "0/2")
-    assert status["message"] == "waiting for a slot: the cluster runs at most 2 at once"
+    assert status["message"] == "waits for a slot: the cluster has its limit of 2 at once"
     assert verdict(made) == kstatus.Verdict.IN_PROGRESS
     assert "jobName" not in status
 
 
 def test_a_queued_run_goes_on_wanting_a_slot_without_a_write() -> None:
-    waiting = replace(READY, run=applied(READY.run, plan(READY)))
+    waiting = replace(QUEUED, run=applied(READY.run, plan(QUEUED)))
 
     made = plan(waiting, NOW + timedelta(hours=1))
 
-    assert made == Plan(wants_slot=True)
+    assert made == Plan(candidate=CANDIDATE)
 
 
 def test_a_run_whose_server_went_away_gives_its_slot_back() -> None:
     gone = around(TEMPLATE, {"time": a_server(ready=False)})
-    queued = replace(READY, run=applied(READY.run, plan(READY)), slot=True, around=gone)
+    queued = replace(READY, run=applied(READY.run, plan(QUEUED)), slot=True, around=gone)
 
     made = plan(queued)
 
     assert status_of(made)["phase"] == "Pending"
-    assert "progress" not in status_of(made)
-    assert not made.wants_slot
+    assert status_of(made)["progress"] == "0/2"
+    assert made.candidate is None
     assert not made.uses_slot
 
 
@@ -241,7 +249,7 @@ def test_a_run_that_can_never_start_fails_at_once(
     assert "duration" not in status
     assert "waitingReason" not in status
     assert verdict(made) == kstatus.Verdict.FAILED
-    assert not made.wants_slot
+    assert made.candidate is None
     assert not made.uses_slot
     assert made.children == ()
 
@@ -278,7 +286,7 @@ def test_a_run_with_a_slot_is_admitted_with_everything_that_was_seen() -> None:
         "Admitted": ("True", "Admitted"),
     }
     assert verdict(made) == kstatus.Verdict.IN_PROGRESS
-    assert made.wake_at == NOW + runs.START_WAKE
+    assert made.wake_at == NOW + runstatus.START_WAKE
     (event,) = made.events
     assert (event.reason, event.note) == ("Admitted", f"The run starts as Job {status['jobName']}")
 
@@ -342,7 +350,7 @@ def test_the_same_job_is_made_again_if_it_is_not_there_before_its_runner_was_at_
 
     assert again.children == first.children
     assert again.status is None
-    assert again.wake_at == NOW + timedelta(minutes=1) + runs.START_WAKE
+    assert again.wake_at == NOW + timedelta(minutes=1) + runstatus.START_WAKE
 
 
 def test_nothing_is_done_while_the_runner_works() -> None:
@@ -350,7 +358,7 @@ def test_nothing_is_done_while_the_runner_works() -> None:
 
 
 def test_a_pod_that_takes_its_time_is_looked_at_again() -> None:
-    assert plan(ObservedRun(admitted(), job=ACTIVE)) == Plan(wake_at=NOW + runs.START_WAKE)
+    assert plan(ObservedRun(admitted(), job=ACTIVE)) == Plan(wake_at=NOW + runstatus.START_WAKE)
 
 
 def test_what_keeps_the_pod_from_starting_is_told_once_and_taken_back_when_the_runner_works() -> None:
@@ -369,7 +377,7 @@ def test_what_keeps_the_pod_from_starting_is_told_once_and_taken_back_when_the_r
     assert [(e.type, e.reason, e.note) for e in told.events] == [(EventType.WARNING, "PodNotStarting", message)]
     assert verdict(told) == kstatus.Verdict.IN_PROGRESS
     assert run.status.progress == "0/2"
-    assert again == Plan(wake_at=NOW + timedelta(seconds=20) + runs.START_WAKE)
+    assert again == Plan(wake_at=NOW + timedelta(seconds=20) + runstatus.START_WAKE)
     assert status_of(back)["message"] == "the run's tasks are under way"
     assert working.status.progress == "1/2"
     assert working.status.job_name == run.status.job_name
@@ -410,8 +418,14 @@ RUNS = st.sampled_from(
     [
         a_run(),
         SOME_RUN,
-        applied(a_run(), plan(READY)),
+        a_run(suspend=True),
+        a_run(cancel="Graceful"),
+        applied(a_run(), plan(QUEUED)),
         admitted(),
+        admitted().model_copy(update={"spec": a_run(suspend=True).spec}),
+        reported(admitted().model_copy(update={"spec": a_run(cancel="Immediate").spec})),
+        reported(admitted(), outcome="Suspended", reason="Suspended", message="held"),
+        reported(admitted(), outcome="Cancelled", reason="Cancelled", message="stopped"),
         reported(admitted()),
         reported(admitted(), outcome="Succeeded", reason="Succeeded", message="fine"),
         reported(admitted(), outcome="Failed", reason="TaskFailed", message="task a failed"),
@@ -427,6 +441,14 @@ OBSERVED = st.builds(
         st.sampled_from([{}, SERVERS, {"time": a_server(ready=False)}]),
     ),
     slot=st.booleans(),
+    obstacle=st.just(Obstacle(CLUSTER, 2)),
+    rivals=st.sampled_from(
+        [
+            None,
+            Rivals(Concurrency(max_runs=1, policy=ConcurrencyPolicy.SKIP), older=("first",)),
+            Rivals(Concurrency(max_runs=1, policy=ConcurrencyPolicy.REPLACE), newer=("next",)),
+        ]
+    ),
     job=st.sampled_from([None, ACTIVE, ended(), ended(reason="DeadlineExceeded"), ended("Complete", "")]),
     foreign_job=st.booleans(),
     mistake=st.sampled_from(["", "", "spec.template.x: no"]),
@@ -454,12 +476,14 @@ def test_planning_again_after_the_write_writes_nothing(observed: ObservedRun, la
         return  # these are facts of an admitted run: they are heard for the first time now
     if first.status and first.status.get("attempt", 1) > 1:
         return  # it has a new Job now, of which nothing has been seen yet
+    if first.status and first.status["phase"] == "Suspended" and observed.run.status.admitted_at:
+        return  # it has no slot any more: what stands beside it counts again
     if again.status is not None:  # a Job without a pod is told of once, when some time has passed
         assert "has no pod yet" in again.status["message"]
         again = plan(replace(observed, run=applied(applied(observed.run, first), again)), later)
     assert again.status is None
     assert again.events == ()
-    assert again.wants_slot == first.wants_slot
+    assert again.candidate == first.candidate
 
 
 @EXAMPLES
@@ -489,14 +513,15 @@ def test_phase_conditions_and_times_agree_in_every_status(observed: ObservedRun,
     assert list(status) == [*RunCondition]
     assert status["Finished"] == str(phase.final)
     assert status["Reconciling"] == str(not phase.final)
-    assert status["Stalled"] == str(phase == RunPhase.FAILED)
-    assert status["Succeeded"] == {RunPhase.SUCCEEDED: "True", RunPhase.FAILED: "False"}.get(phase, "Unknown")
+    bad = phase in (RunPhase.FAILED, RunPhase.CANCELLED)
+    assert status["Stalled"] == str(bad)
+    assert status["Succeeded"] == ("True" if phase == RunPhase.SUCCEEDED else "False" if bad else "Unknown")
     assert status["Admitted"] == str(run.status.admitted_at is not None)
     assert (run.status.completion_time is not None) == phase.final
     assert (run.status.diagnosis is not None) == (phase == RunPhase.FAILED)
     assert run.status.observed_generation == run.metadata.generation
-    expected = {RunPhase.SUCCEEDED: kstatus.Verdict.CURRENT, RunPhase.FAILED: kstatus.Verdict.FAILED}
-    assert verdict(made) == expected.get(phase, kstatus.Verdict.IN_PROGRESS)
+    well = kstatus.Verdict.CURRENT if phase == RunPhase.SUCCEEDED else kstatus.Verdict.IN_PROGRESS
+    assert verdict(made) == (kstatus.Verdict.FAILED if bad else well)
     for condition in run.status.conditions:
         earlier = conditions.find(observed.run.status.conditions, condition.type)
         moved = not earlier or earlier.status != condition.status
@@ -510,7 +535,10 @@ def test_what_was_admitted_stays_on_record(observed: ObservedRun, now: datetime)
     before, after = observed.run.status, applied(observed.run, made).status
 
     if before.admitted_at is not None:
-        for name in ("template", "servers", "attempt", "job_name", "admitted_at", "traceparent", "runner", "tasks"):
+        kept = ["template", "servers", "attempt", "job_name", "traceparent", "runner", "tasks"]
+        if after.phase != RunPhase.SUSPENDED:
+            kept.append("admitted_at")
+        for name in kept:
             assert getattr(after, name) == getattr(before, name)
 
 
@@ -526,19 +554,19 @@ def test_metrics_know_a_run_by_its_template(run: WorkflowRun, label: str) -> Non
 
 
 def test_the_trace_of_a_run_is_its_own_and_stays() -> None:
-    assert runs.traceparent("a") == runs.traceparent("a") != runs.traceparent("b")
+    assert runstatus.traceparent("a") == runstatus.traceparent("a") != runstatus.traceparent("b")
 
 
 def test_a_job_that_the_api_server_does_not_take_now_is_told_once_and_tried_again() -> None:
     run = admitted()
 
-    first = plan(ObservedRun(run, obstacle="exceeded quota: pods, used 5 of 5"))
+    first = plan(ObservedRun(run, refusal="exceeded quota: pods, used 5 of 5"))
 
     assert first.status
     assert first.status["phase"] == "Running"
     assert first.status["message"] == "the run's Job can't be created: exceeded quota: pods, used 5 of 5"
-    assert first.wake_at == NOW + runs.START_WAKE
-    again = plan(ObservedRun(applied(run, first), obstacle="exceeded quota: pods, used 5 of 5"))
+    assert first.wake_at == NOW + runstatus.START_WAKE
+    again = plan(ObservedRun(applied(run, first), refusal="exceeded quota: pods, used 5 of 5"))
     assert again.status is None
 
 
@@ -546,8 +574,8 @@ def test_a_job_without_a_pod_says_where_the_reason_stands() -> None:
     run = admitted()
     job = {"metadata": {"name": run.status.job_name}, "status": {}}
 
-    early = plan(ObservedRun(run, job=job), NOW + runs.START_WAKE / 2)
-    late = plan(ObservedRun(run, job=job), NOW + runs.START_WAKE)
+    early = plan(ObservedRun(run, job=job), NOW + runstatus.START_WAKE / 2)
+    late = plan(ObservedRun(run, job=job), NOW + runstatus.START_WAKE)
 
     assert early.status is None
     assert late.status

@@ -28,6 +28,8 @@ class Cluster:
     audit_log: Path
     facts: Mapping[str, Any]
     """What a figure means little without: versions, flags, cores."""
+    processes: Mapping[str, int]
+    """The control plane's parts, and their process ids."""
 
 
 @contextmanager
@@ -39,24 +41,29 @@ def up(name: str, *, keep: bool) -> Iterator[Cluster]:
         kubeconfig = Path(told["kubeconfig"])
         tools = Path(_cluster("tools", quiet=True).strip())
         _install_kinds(tools / "kubectl", kubeconfig)
-        yield Cluster(name, kubeconfig, Path(told["auditLog"]), facts(name, told["version"]))
+        yield Cluster(name, kubeconfig, Path(told["auditLog"]), facts(name, told["version"]), parts(name))
     finally:
         if not keep:
             _cluster("down", "--name", name)
 
 
-def facts(name: str, version: str) -> Mapping[str, Any]:
-    """What the cluster is made of, from the command lines of its processes."""
+def parts(name: str) -> Mapping[str, int]:
+    """The processes of the control plane and of its fake nodes."""
     place = state.home(None).cluster(name)
     record = place.read()
+    found = embedded.processes_of(place, record).recorded() if record else ()
+    return {process.name: process.pid for process in found}
+
+
+def facts(name: str, version: str) -> Mapping[str, Any]:
+    """What the cluster is made of, from the command lines of its processes; paths and addresses left out."""
     flags = {}
-    for process in embedded.processes_of(place, record).recorded() if record else ():
-        if process.name in TOLD:
-            words = Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")[1:-1]
-            flags[process.name] = [word for word in words if not word.partition("=")[2].startswith(PATHS)]
+    for part, pid in parts(name).items():
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")[1:-1]
+        flags[part] = [word for word in words if not word.partition("=")[2].startswith(PATHS)]
     return {
         "kubernetes": version,
-        "flags": flags,
+        "flags": {part: flags[part] for part in TOLD},
         "notes": "concurrent job syncs: 5 (default); etcd without fsync; all processes on this machine",
         "cores": os.cpu_count(),
         "python": platform.python_version(),

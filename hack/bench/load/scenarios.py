@@ -72,10 +72,15 @@ async def drain(stage: Stage, sizes: Sizes) -> Json:
         await stage.until(Step.QUEUED, runs)
     async with stage.operator(limit=runs) as process:
         await stage.until(Step.ADMITTED, 1)
-        before = processes.usage(process.pid)
+        watched = {"operator": process.pid, **stage.cluster.processes}
+        before = {name: processes.usage(pid) for name, pid in watched.items()}
         started = len(stage.ledger.first[Step.STARTED])
         await stage.until(Step.STARTED, runs)
-        after = processes.usage(process.pid)
+        after = {name: processes.usage(pid) for name, pid in watched.items()}
+    cpu = {
+        name: round(1000 * (after[name].cpu_seconds - before[name].cpu_seconds) / max(1, runs - started), 2)
+        for name in watched
+    }
     rate = figures.per_second([moment.at for moment in stage.ledger.first[Step.STARTED].values()])
     control = await controls.rates(stage.client, f"{stage.namespace}-control", runs // 2)
     return {
@@ -83,10 +88,9 @@ async def drain(stage: Stage, sizes: Sizes) -> Json:
         "runsPerSecond": round(rate, 1),
         **control,
         "ratioToBareAdmissions": round(rate / control["bareAdmissionsPerSecond"], 2),
-        "operatorCpuMillisecondsPerRun": round(
-            1000 * (after.cpu_seconds - before.cpu_seconds) / max(1, runs - started), 2
-        ),
-        "operatorMiB": after.resident_mib,
+        "cpuRatioToBareAdmissions": round(cpu["operator"] / control["bareCpuMillisecondsPerRun"], 2),
+        "cpuMillisecondsPerRun": cpu,
+        "operatorMiB": after["operator"].resident_mib,
     }
 
 
@@ -224,12 +228,16 @@ async def row(rows: list[Json], process: Process, count: int) -> None:
 
 def since_submit(stage: Stage, step: Step) -> list[float]:
     """Seconds from the moment at which a run was asked for to that at which a step of it was done."""
-    submitted = {
+    return durations(submitted(stage), list(stage.ledger.first[step].values()))
+
+
+def submitted(stage: Stage) -> Mapping[str, float]:
+    """The moments at which the runs were asked for."""
+    return {
         call.name: call.received
         for call in stage.ledger.calls
         if (call.verb, call.resource, call.agent) == ("create", "workflowruns", "bench")
     }
-    return durations(submitted, list(stage.ledger.first[step].values()))
 
 
 def since_report(stage: Stage) -> list[float]:
@@ -249,7 +257,7 @@ def durations(began: Mapping[str, float], steps: Sequence[Moment]) -> list[float
 
 def per_run(stage: Stage, runs: int) -> Json:
     """What the operator asked of the API server for each run, from the first run on."""
-    first = min((call.received for call in stage.ledger.calls if call.resource == "workflowruns"), default=0.0)
+    first = min(submitted(stage).values())
     asked = [call for call in stage.ledger.calls if call.received >= first]
     return {
         "writesPerRun": figures.writes_per_run(asked, OPERATOR, runs),

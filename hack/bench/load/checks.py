@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from bench.load.audit import Call
+from mcp_orchestrator.api.control import Priority
+from mcp_orchestrator.api.workflowrun import RunPhase
 
-RANKS = {"high": 0, "medium": 1, "low": 2}
+FINAL = frozenset(phase for phase in RunPhase if phase.final)
 NEWS_SECONDS = 1.0
 """How long the operator may take to hear of a run, and to write the admissions that it has decided before that."""
 
@@ -76,9 +78,9 @@ class Ledger:
             self._jobs[status["jobName"]] = call.name
         if "admittedAt" in status:
             yield Step.ADMITTED, call.name
-        if status.get("phase") == "Queued":
+        if status.get("phase") == RunPhase.QUEUED:
             yield Step.QUEUED, call.name
-        if status.get("phase") in ("Succeeded", "Failed"):
+        if status.get("phase") in FINAL:
             yield Step.ENDED, call.name
 
 
@@ -98,7 +100,10 @@ def over_limit(steps: Sequence[Moment], limits: Sequence[Limit]) -> list[str]:
 
 
 def overtaken(
-    steps: Sequence[Moment], limits: Sequence[Limit], priorities: Mapping[str, str], news_seconds: float = NEWS_SECONDS
+    steps: Sequence[Moment],
+    limits: Sequence[Limit],
+    priorities: Mapping[str, Priority],
+    news_seconds: float = NEWS_SECONDS,
 ) -> list[str]:
     """Each admission that took the slot of a run with a higher priority.
 
@@ -118,9 +123,9 @@ def overtaken(
             waiting.pop(moment.run, None)
             free = _limit_at(limits, moment.at) - len(active)
             active.add(moment.run)
-            rank = _rank(priorities, moment.run)
+            level = _level(priorities, moment.run)
             latest = moment.at - news_seconds
-            before = [run for run, since in waiting.items() if since <= latest and _rank(priorities, run) < rank]
+            before = [run for run, since in waiting.items() if since <= latest and _level(priorities, run) > level]
             if before and len(before) >= free:
                 wrong.append(f"{moment.run} was admitted before {', '.join(before[:3])}, of a higher priority")
     return wrong
@@ -142,5 +147,5 @@ def _limit_at(limits: Sequence[Limit], at: float) -> int:
     return next((limit.runs for limit in reversed(limits) if limit.since <= at), 0)
 
 
-def _rank(priorities: Mapping[str, str], run: str) -> int:
-    return RANKS[priorities.get(run, "medium")]
+def _level(priorities: Mapping[str, Priority], run: str) -> int:
+    return priorities.get(run, Priority.MEDIUM).level

@@ -15,6 +15,7 @@ from bench.load import audit, processes, workload
 from bench.load.audit import AuditLog
 from bench.load.checks import Ledger, Limit, Step, over_limit, overtaken, unannounced
 from bench.load.cluster import Cluster
+from mcp_orchestrator.api.control import Priority
 from mcp_orchestrator.cluster import config, resources
 from mcp_orchestrator.cluster.client import Client
 
@@ -39,7 +40,7 @@ class Stage:
     logs: Path
     ledger: Ledger = field(default_factory=lambda: Ledger(OPERATOR))
     limits: list[Limit] = field(default_factory=list)
-    priorities: dict[str, str] = field(default_factory=dict)
+    priorities: dict[str, Priority] = field(default_factory=dict)
     log: AuditLog = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +71,7 @@ class Stage:
             yield process
 
     async def submit(self, names: list[str], per_second: float = 0) -> None:
-        """Create runs, of mixed priorities where there are any."""
+        """Create runs, of mixed priorities."""
         mixed = workload.priorities(names)
         self.priorities |= mixed
         await workload.submit(self.client, self.namespace, names, per_second=per_second, mixed=mixed)
@@ -95,8 +96,11 @@ class Stage:
     def violations(self) -> list[str]:
         """What the operator did that it must not do."""
         steps = self.ledger.steps()
-        wrong = [*over_limit(steps, self.limits), *unannounced(steps)]
-        return wrong + (overtaken(steps, self.limits, self.priorities) if self.priorities else [])
+        return [
+            *over_limit(steps, self.limits),
+            *unannounced(steps),
+            *overtaken(steps, self.limits, self.priorities),
+        ]
 
     async def _ready(self) -> None:
         async def check() -> bool:

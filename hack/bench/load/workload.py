@@ -9,14 +9,13 @@ from functools import partial
 from typing import Any
 
 from mcp_orchestrator.api.base import OPERATOR_MANAGER
-from mcp_orchestrator.api.workflowrun import WorkflowRunSpec
+from mcp_orchestrator.api.control import Priority
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.planning.runjob import RUN_LABEL
 
 AT_ONCE = 32
-PRIORITIES = ("low", "medium", "high")
-HAVE_PRIORITIES = "priority" in WorkflowRunSpec.model_fields
+PRIORITIES = (Priority.LOW, Priority.MEDIUM, Priority.HIGH)
 API_VERSION = resources.WORKFLOW_RUNS.api_version
 Json = dict[str, Any]
 
@@ -31,9 +30,9 @@ async def prepare(client: Client, namespace: str) -> None:
     await client.create(resources.WORKFLOW_TEMPLATES, template)
 
 
-def priorities(names: Iterable[str]) -> Mapping[str, str]:
-    """A priority for each run, mixed; none where runs can't have one."""
-    return {name: PRIORITIES[number % 3] for number, name in enumerate(names)} if HAVE_PRIORITIES else {}
+def priorities(names: Iterable[str]) -> Mapping[str, Priority]:
+    """A priority for each run, mixed."""
+    return {name: PRIORITIES[number % 3] for number, name in enumerate(names)}
 
 
 async def submit(
@@ -42,7 +41,7 @@ async def submit(
     names: Iterable[str],
     *,
     per_second: float = 0,
-    mixed: Mapping[str, str] | None = None,
+    mixed: Mapping[str, Priority] | None = None,
 ) -> None:
     """Create runs, as fast as may be or at a steady rate."""
     began = time.monotonic()

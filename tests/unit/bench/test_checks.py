@@ -9,6 +9,7 @@ import pytest
 
 from bench.load.audit import Call
 from bench.load.checks import Ledger, Limit, Moment, Step, over_limit, overtaken, unannounced
+from mcp_orchestrator.api.control import Priority
 
 ONE = [Limit(0.0, 1)]
 TWO = [Limit(0.0, 2)]
@@ -38,7 +39,7 @@ def test_an_admission_beyond_the_limit_is_found(
     assert [found.split()[0] for found in over_limit(steps(*told), limits)] == expected
 
 
-PRIORITIES = {"low": "low", "high": "high", "other": "high", "medium": "medium"}
+PRIORITIES = {"low": Priority.LOW, "high": Priority.HIGH, "other": Priority.HIGH, "medium": Priority.MEDIUM}
 OVERTAKEN = [
     pytest.param(ONE, [(1, Q, "low"), (1, Q, "high"), (5, A, "high")], [], id="the-higher-first"),
     pytest.param(ONE, [(1, Q, "low"), (1, Q, "high"), (5, A, "low")], ["low"], id="the-lower-first"),

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What planning costs: CPU time to check and to resolve a template of 100 tasks with 16 edges each.
 
-Run it as `hack/env python hack/bench/planning.py`. Cold: a template that was never seen; warm: the same again, as when
-a run of it is admitted. The median of several templates counts.
+Run it as `hack/env python hack/bench/planning.py`. First: a template that was never seen; again: the same one, as for
+each run of it. The median of several templates counts.
 """
 
 from __future__ import annotations
@@ -82,9 +82,10 @@ def main() -> int:
             spec = workflow(number, named)
             around = surroundings(spec)
             for what, work in (
-                ("check, cold", lambda spec=spec: check(spec)),
-                ("check, warm", lambda spec=spec: check(spec)),
-                ("resolve a run", lambda around=around: resolve(run, around)),
+                ("check, first", lambda spec=spec: check(spec)),
+                ("check, again", lambda spec=spec: check(spec)),
+                ("resolve the first run", lambda around=around: resolve(run, around)),
+                ("resolve the next run", lambda around=around: resolve(run, around)),
             ):
                 figures.setdefault(f"{shape}: {what}", []).append(spent(work))
     rows = {name: round(statistics.median(values), 2) for name, values in figures.items()}

@@ -61,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("up", parents=[named], help="start a cluster, or see that it is healthy")
     one.add_argument("--provider", choices=["auto", "embedded", "kind", "current"], default="auto")
     one.add_argument("--nodes", choices=["real", "fake"], default="real")
+    one.add_argument(
+        "--audit-states", action="store_true", help="have the audit log tell what is written into the status of runs"
+    )
     one.set_defaults(run=up)
     one = commands.add_parser("down", parents=[named], help="remove a cluster and all that it left on this machine")
     one.set_defaults(run=down)
@@ -91,18 +94,22 @@ def up(options: argparse.Namespace, home: Home, shown: Progress) -> int:
         provider = options.provider
         if provider == "auto":
             provider = "kind" if options.nodes == "real" and kind.docker_answers() else "embedded"
-        start(provider, options.nodes, home, place, shown)
+        start(provider, options, home, place, shown)
     return 0
 
 
-def start(provider: str, nodes: str, home: Home, place: Place, shown: Progress) -> None:
+def start(provider: str, options: argparse.Namespace, home: Home, place: Place, shown: Progress) -> None:
     """Start a cluster of the chosen provider."""
-    if provider == "current":
+    if provider == "embedded":
+        embedded.prepare(options.nodes)
+        embedded.up(home, place, options.nodes, shown, os.environ, audit_states=options.audit_states)
+    elif options.audit_states:
+        raise Problem(f"A cluster of provider {provider} keeps no audit log.", "--provider embedded has one.")
+    elif provider == "kind":
+        kind.prepare(options.nodes)
+        kind.up(home, place, options.nodes, shown, os.environ)
+    else:
         current.up(home, place, shown)
-        return
-    chosen = kind if provider == "kind" else embedded
-    chosen.prepare(nodes)
-    chosen.up(home, place, nodes, shown, os.environ)
 
 
 def is_usable(options: argparse.Namespace, home: Home, place: Place, record: Record, shown: Progress) -> bool:
@@ -116,6 +123,11 @@ def is_usable(options: argparse.Namespace, home: Home, place: Place, record: Rec
     if asked != (record.provider, record.nodes):
         raise Problem(
             f'Cluster "{place.name}" is there, with provider {record.provider} and {record.nodes} nodes.',
+            f"hack/cluster down --name {place.name}, or take another --name.",
+        )
+    if options.audit_states and not record.audit_states:
+        raise Problem(
+            f'Cluster "{place.name}" is there, and its audit log does not tell the states of runs.',
             f"hack/cluster down --name {place.name}, or take another --name.",
         )
     if record.provider == "embedded":

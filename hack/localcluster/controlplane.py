@@ -6,13 +6,19 @@ from pathlib import Path
 from . import network
 from .state import Place, Record
 
-# Every write, by whom and how often: the number of an operator's writes is a result of this project's benchmarks.
-AUDIT_POLICY = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "omitStages": ["RequestReceived"],
-    "rules": [{"level": "Metadata"}],
-}
+# What benchmarks tell from: the states of runs, as they were written.
+STATES = {"group": "mcp-orchestrator.io", "resources": ["workflowruns/status"]}
+
+
+def audit_policy(*, states: bool) -> dict[str, object]:
+    """Every request, by whom and how long it took; with `states`, also what was written into the status of runs."""
+    bodies = [{"level": "Request", "verbs": ["patch"], "resources": [STATES]}] if states else []
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [*bodies, {"level": "Metadata"}],
+    }
 
 
 def etcd(place: Place, record: Record) -> list[str]:
@@ -38,7 +44,7 @@ def apiserver(place: Place, record: Record) -> list[str]:
     """kube-apiserver. A cluster with fake nodes is for this machine only; pods of a real one come by the bridge."""
     pki = place.directory / "pki"
     policy = place.directory / "audit-policy.json"
-    policy.write_text(json.dumps(AUDIT_POLICY))
+    policy.write_text(json.dumps(audit_policy(states=record.audit_states)))
     if record.nodes == "real":
         reach = ["--bind-address=0.0.0.0", f"--advertise-address={network.NODE_ADDRESS}"]
     else:

@@ -43,7 +43,9 @@ def prepare(nodes: str) -> None:
         packages.need_root()
 
 
-def up(home: Home, place: Place, nodes: str, shown: Progress, environ: Mapping[str, str]) -> None:
+def up(
+    home: Home, place: Place, nodes: str, shown: Progress, environ: Mapping[str, str], *, audit_states: bool = False
+) -> None:
     """Start a cluster and wait until it can be used. Raises Problem; then nothing but its logs is left."""
     kube = build.kube(home, shown)
     kwok = build.installed(home, "sigs.k8s.io/kwok/cmd/kwok", versions.KWOK, shown) if nodes == "fake" else None
@@ -56,7 +58,7 @@ def up(home: Home, place: Place, nodes: str, shown: Progress, environ: Mapping[s
         if nodes == "real":
             _need_no_other(home)
             network.check()
-        record = place.write(_new_record(home, place, nodes))
+        record = place.write(_new_record(home, place, nodes, audit_states))
     try:
         Start(place, record, kube, kwok, shown, environ).run()
     except Problem as problem:
@@ -80,7 +82,7 @@ def _need_no_other(home: Home) -> None:
             )
 
 
-def _new_record(home: Home, place: Place, nodes: str) -> Record:
+def _new_record(home: Home, place: Place, nodes: str, audit_states: bool) -> Record:
     return Record(
         name=place.name,
         provider="embedded",
@@ -88,6 +90,7 @@ def _new_record(home: Home, place: Place, nodes: str) -> Record:
         version=versions.KUBERNETES,
         ports=state.free_ports(home),
         sysctls=sysctls.current() if nodes == "real" else {},
+        audit_states=audit_states,
     )
 
 

@@ -47,6 +47,8 @@ class Record:
     ports: Mapping[str, int] = field(default_factory=dict)
     # Kernel settings as they were before the cluster changed them.
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    # Whether the audit log has the states of runs too.
+    audit_states: bool = False
     # How long the first start took, in seconds; None while the cluster is not ready.
     ready_after_seconds: float | None = None
 

@@ -67,7 +67,7 @@ class Settings:
     image_pull_policy: str = "IfNotPresent"
     namespace: str = "mcp-orchestrator"
     watch_namespaces: tuple[str, ...] = ()
-    workers: int = 8
+    workers: int = 16
     http_port: int = 8080
     leader_elect: bool = True
     identity: str = "mcp-orchestrator"

@@ -18,7 +18,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     found = settings.read({})
 
     assert (found.mode, found.log_level, found.max_concurrent_workflows) == ("production", "INFO", 10)
-    assert (found.timeout_seconds, found.workers, found.http_port) == (3600, 8, 8080)
+    assert (found.timeout_seconds, found.workers, found.http_port) == (3600, 16, 8080)
     assert found.leader_elect
     assert found.watch_namespaces == ()
 

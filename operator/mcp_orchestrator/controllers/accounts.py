@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from datetime import datetime, timedelta
 
 from mcp_orchestrator.api.base import OPERATOR_MANAGER
@@ -19,13 +21,16 @@ class RunnerAccounts:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._made: dict[str, datetime] = {}
+        self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def ensure(self, namespace: str, now: datetime) -> None:
         """Make the account exist. Raises the client's errors."""
-        made = self._made.get(namespace)
-        if made and now - made < RENEW_AFTER:
-            return
-        account, binding = manifests.runner_account(namespace)
-        await self._client.apply(resources.SERVICE_ACCOUNTS, account, manager=OPERATOR_MANAGER)
-        await self._client.apply(resources.ROLE_BINDINGS, binding, manager=OPERATOR_MANAGER)
-        self._made[namespace] = now
+        # Many runs may start at the same time: the first one makes it, the others wait for that.
+        async with self._making[namespace]:
+            made = self._made.get(namespace)
+            if made and now - made < RENEW_AFTER:
+                return
+            account, binding = manifests.runner_account(namespace)
+            await self._client.apply(resources.SERVICE_ACCOUNTS, account, manager=OPERATOR_MANAGER)
+            await self._client.apply(resources.ROLE_BINDINGS, binding, manager=OPERATOR_MANAGER)
+            self._made[namespace] = now

@@ -39,7 +39,7 @@ def new_store() -> Store:
         indexes={"namespace": _namespace_of, "server": _servers_of, "template": _templates_of},
     )
     store.register(RUN, slim=slim_run, indexes={"state": _state_of, "template": _template_of})
-    store.register(JOB, slim=lambda body: _only(body, "metadata", "status"))
+    store.register(JOB, slim=slim_job)
     store.register(DEPLOYMENT, slim=lambda body: _only(body, "metadata", "status"))
     store.register(SERVICE, slim=lambda body: _only(body, "metadata"))
     return store
@@ -56,6 +56,15 @@ def slim_run(body: Json) -> Json:
         "metadata": {name: body["metadata"][name] for name in known if name in body["metadata"]},
         "spec": {"templateRef": body.get("spec", {}).get("templateRef")},
         "status": {name: status[name] for name in kept if name in status},
+    }
+
+
+def slim_job(body: Json) -> Json:
+    """A Job as the store keeps it: whose it is, and whether it has ended. On its way there it changes many times."""
+    known = ("name", "namespace", "uid", "ownerReferences", "deletionTimestamp")
+    return {
+        "metadata": {name: body["metadata"][name] for name in known if name in body["metadata"]},
+        "status": {"conditions": body.get("status", {}).get("conditions", [])},
     }
 
 

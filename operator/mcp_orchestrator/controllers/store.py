@@ -102,7 +102,10 @@ class Store:
         self._tables[kind] = _Table(slim, functions, indexes={name: {} for name in functions})
 
     def listen(self, listener: Listener) -> None:
-        """Call `listener(key, old, new)` after each change; `old` is None for a new object, `new` for a deleted one."""
+        """Call `listener(key, old, new)` after each change of a record, or of the object that it is of.
+
+        `old` is None for a new object, `new` for a deleted one.
+        """
         self._listeners.append(listener)
 
     def entry(self, kind: str, body: Object) -> Entry:
@@ -207,6 +210,8 @@ class Store:
         old = self._tables[entry.key.kind].put(entry)
         if old is not None and old.uid != entry.uid:
             self._remember_deleted(old.uid, float("inf"))
+        elif old is not None and old.record == entry.record:
+            return  # what changed is nothing that we keep
         self._tell(entry.key, old, entry)
 
     def _remove(self, key: Key, version: float) -> None:

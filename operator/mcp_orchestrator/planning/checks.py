@@ -13,8 +13,10 @@ from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.mcpserver import MCPServer, ServerCondition, Tool
 from mcp_orchestrator.api.workflowtemplate import Mistake, Task, TemplateReason, WorkflowTemplateSpec
 from mcp_orchestrator.planning import arguments, expressions, graph, mistakes, parameters, taskchecks
+from mcp_orchestrator.planning.remembering import remembered
 
 
+@remembered
 def check_workflow(spec: WorkflowTemplateSpec, path: str = "spec") -> tuple[Mistake, ...]:
     """Everything that can be said without servers: names, parameters, the graph and the expressions."""
     return (

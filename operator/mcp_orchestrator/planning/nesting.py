@@ -17,6 +17,7 @@ from mcp_orchestrator.api.workflowtemplate import (
     WorkflowTemplateSpec,
 )
 from mcp_orchestrator.planning import checks, expressions, mistakes, parameters
+from mcp_orchestrator.planning.remembering import remembered
 
 SNAPSHOT_BYTES = 64 * 1024
 """The most that all workflows of a run take as JSON: its status keeps them."""
@@ -74,7 +75,12 @@ def path_of(template: WorkflowTemplate) -> str:
 
 def snapshot_bytes(workflow: WorkflowTemplateSpec, nested: Nested) -> int:
     """The size of all workflows as JSON."""
-    return sum(len(orjson.dumps(spec.wire())) for spec in (workflow, *(found.spec for found in nested.templates)))
+    return sum(map(_bytes, (workflow, *(found.spec for found in nested.templates))))
+
+
+@remembered
+def _bytes(workflow: WorkflowTemplateSpec) -> int:
+    return len(orjson.dumps(workflow.wire()))
 
 
 class _Search:

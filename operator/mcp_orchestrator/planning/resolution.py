@@ -21,6 +21,7 @@ from mcp_orchestrator.api.workflowrun import (
 )
 from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason, WorkflowTemplate, WorkflowTemplateSpec
 from mcp_orchestrator.planning import checks, manifests, nesting, parameters, runjob
+from mcp_orchestrator.planning.remembering import remembered
 
 PASSING = frozenset(
     {TemplateReason.SERVER_NOT_FOUND, TemplateReason.SERVER_NOT_READY, TemplateReason.TEMPLATE_NOT_FOUND}
@@ -229,6 +230,9 @@ class ToolMistakes:
 
 def check_tools(workflow: WorkflowTemplateSpec, servers: Mapping[str, MCPServer], path: str = "spec") -> ToolMistakes:
     """Check the tools, and sort the mistakes by whether the servers may still change what they said."""
+    used = _tools_used([workflow])
+    if used.keys() <= servers.keys() and _is_sound(workflow, *(servers[name] for name in used)):
+        return ToolMistakes()
     found = checks.check_tools(workflow, servers, path)
     lasting = tuple(mistake for mistake in found if mistake.reason not in PASSING)
     if lasting and not all(_is_settled(server) for server in servers.values()):
@@ -236,6 +240,12 @@ def check_tools(workflow: WorkflowTemplateSpec, servers: Mapping[str, MCPServer]
         sure = checks.check_tools(workflow, settled, path)
         lasting = tuple(mistake for mistake in sure if mistake.reason not in PASSING)
     return ToolMistakes(lasting, tuple(mistake for mistake in found if mistake not in lasting))
+
+
+@remembered
+def _is_sound(workflow: WorkflowTemplateSpec, *servers: MCPServer) -> bool:
+    """Whether each tool is there and takes its arguments. `servers` are those that the tasks call."""
+    return not checks.check_tools(workflow, {server.metadata.name: server for server in servers})
 
 
 def _is_settled(server: MCPServer) -> bool:
@@ -248,6 +258,7 @@ def _is_settled(server: MCPServer) -> bool:
     )
 
 
+@remembered
 def digest(spec: WorkflowTemplateSpec | MCPServerSpec) -> str:
     """SHA-256 of a workflow or a server, the same for the same one however it was written."""
     canonical = orjson.dumps(spec.wire(), option=orjson.OPT_SORT_KEYS)

@@ -142,6 +142,18 @@ def test_a_listener_hears_what_was_and_what_is() -> None:
     assert heard == [(key(), None, "1"), (key(), "1", "2"), (key(), "2", None)]
 
 
+def test_a_listener_hears_nothing_of_what_is_not_kept_but_of_another_object_of_the_same_looks() -> None:
+    subject = a_store(slim=lambda body: body["metadata"]["labels"])
+    heard: list[tuple[Key, Any, Any]] = []
+    subject.upsert(KIND, an_object(version=1, uid="u1", step="one"))
+    subject.listen(lambda *change: heard.append(change))
+    subject.upsert(KIND, an_object(version=2, uid="u1", step="one"))
+    assert heard == []
+    subject.upsert(KIND, an_object(version=3, uid="u2", step="one"))
+    subject.upsert(KIND, an_object(version=4, uid="u2", step="two"))
+    assert heard == [(key(), {"step": "one"}, {"step": "one"}), (key(), {"step": "one"}, {"step": "two"})]
+
+
 @dataclass
 class Cluster:
     """The truth, and the news of it that are on their way."""

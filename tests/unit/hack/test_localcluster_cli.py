@@ -113,6 +113,16 @@ def test_a_cluster_of_another_sort_is_not_replaced(machine: Machine, capsys: pyt
     assert "provider kind and real nodes" in capsys.readouterr().err
 
 
+def test_a_cluster_without_an_audit_log_of_states_is_refused_to_whom_asks_for_one(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert machine.run("up", "--audit-states") == 1
+    assert "kind keeps no audit log" in capsys.readouterr().err
+    machine.run("up")
+    assert machine.run("up", "--audit-states") == 1
+    assert "does not tell the states of runs" in capsys.readouterr().err
+
+
 def test_down_deletes_the_cluster_and_its_record(machine: Machine) -> None:
     machine.run("up")
     assert machine.run("down") == 0

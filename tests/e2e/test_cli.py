@@ -144,7 +144,7 @@ def test_runs_can_be_listed_seen_and_their_results_read(servers: Space) -> None:
     programs.run(servers, "run", "zones", "-p", "zone=UTC", "--name", "seen", "--wait")
 
     table = programs.run(servers, "list").stdout.splitlines()
-    assert table[0].split() == ["RUN", "TEMPLATE", "PHASE", "PROGRESS", "DURATION", "MESSAGE"]
+    assert table[0].split() == ["RUN", "TEMPLATE", "PHASE", "PROGRESS", "WAITING", "DURATION", "MESSAGE"]
     assert any(line.startswith("seen ") and "Succeeded" in line for line in table)
     only = json.loads(programs.run(servers, "list", "--template", "zones", "-o", "json").stdout)["items"]
     assert {run["spec"]["templateRef"]["name"] for run in only} == {"zones"}

@@ -23,6 +23,8 @@ OPERATOR_MANAGER = "mcp-orchestrator"
 """Field manager of everything that the operator applies."""
 RUNNER_MANAGER = "mcp-orchestrator-runner"
 """Field manager of what a runner applies to its own run; also the name of its service account and ClusterRole."""
+CLIENT_MANAGER = "mcp-orchestrator-cli"
+"""Field manager of the orders that people give by the command line."""
 
 TASK_NAME = r"^[a-zA-Z]([-_a-zA-Z0-9]*[a-zA-Z0-9])?$"
 PARAMETER_NAME = r"^[a-zA-Z_][a-zA-Z0-9_]*$"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mcp_orchestrator.api.reading import Unreadable, read
 from mcp_orchestrator.api.workflowrun import WorkflowRun
@@ -42,16 +43,25 @@ class Cluster:
     client: Client
     namespace: str
 
-    async def run(self, name: str) -> WorkflowRun:
-        """The run of that name. Raises Failed."""
+    async def body(self, name: str) -> dict[str, Any]:
+        """The run of that name, as the API server has it. Raises Failed."""
         try:
-            found = read(WorkflowRun, await self.client.get(resources.WORKFLOW_RUNS, name, self.namespace))
+            return await self.client.get(resources.WORKFLOW_RUNS, name, self.namespace)
         except errors.NotFound as error:
             message = f'there is no run "{name}" in namespace {self.namespace}: kubectl get mrun -n {self.namespace}'
             raise Failed(message, Exit.GONE) from error
-        if isinstance(found, Unreadable):
-            raise Failed(f'run "{name}" can\'t be read: {found.message}')
-        return found
+
+    async def run(self, name: str) -> WorkflowRun:
+        """The run of that name. Raises Failed."""
+        return readable(await self.body(name))
+
+
+def readable(body: dict[str, Any]) -> WorkflowRun:
+    """The run that the API server gave. Raises Failed."""
+    found = read(WorkflowRun, body)
+    if isinstance(found, Unreadable):
+        raise Failed(f'run "{body["metadata"]["name"]}" can\'t be read: {found.message}')
+    return found
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from mcp_orchestrator import settings
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.reading import read
 from mcp_orchestrator.api.workflowrun import Diagnosis, Evidence, RunPhase, WorkflowRun
-from mcp_orchestrator.client import loglines
+from mcp_orchestrator.client import loglines, phases
 from mcp_orchestrator.client.cluster import Access, Cluster, opened
 from mcp_orchestrator.client.exits import Exit
 from mcp_orchestrator.client.terminal import Terminal
@@ -44,8 +44,20 @@ class Found:
                 return f"{name} succeeded: there is nothing to diagnose."
             case None:
                 return f"{name} was not looked at yet: is the operator running?"
-        reason = f" ({status.waiting_reason})" if status.waiting_reason else ""
-        return f"{name} is {status.phase}{reason}: {status.message}"
+            case RunPhase.CANCELLED:
+                return f"{name} was cancelled {phases.cancelled_by(self.run)}: {status.message}"
+        return phases.sentence(self.run)
+
+    @property
+    def recommendations(self) -> tuple[str, ...]:
+        """What to do: as it is on record, or the command that lets a run go on which was stopped."""
+        status, verb = self.run.status, {RunPhase.CANCELLED: "retry", RunPhase.SUSPENDED: "resume"}
+        if status.diagnosis:
+            return status.diagnosis.recommendations
+        if status.phase not in verb:
+            return ()
+        metadata = self.run.metadata
+        return (f"To let it go on: mcp-orchestrator {verb[status.phase]} {metadata.name} -n {metadata.namespace}",)
 
     def wire(self) -> dict[str, Any]:
         """All of it as JSON."""
@@ -56,7 +68,8 @@ class Found:
             "namespace": self.run.metadata.namespace,
             "phase": status.phase,
             "summary": self.summary,
-            **{name: found[name] for name in ("class", "task", "evidence", "recommendations") if name in found},
+            **{name: found[name] for name in ("class", "task", "evidence") if name in found},
+            **({"recommendations": self.recommendations} if self.recommendations else {}),
             "now": [piece.wire() for piece in self.now],
         }
 
@@ -75,15 +88,14 @@ def run(name: str, access: Access, output: str) -> Exit:
 def show(found: Found, terminal: Terminal) -> None:
     """Print it for a person."""
     status = found.run.status
-    colour = {RunPhase.FAILED: "red", RunPhase.SUCCEEDED: "green"}.get(status.phase or RunPhase.PENDING, "yellow")
     head, _, rest = found.summary.partition(": ")
-    terminal.hanging("", f"{terminal.paint(head, colour)}: {rest}" if rest else head)
+    terminal.hanging("", f"{terminal.paint(head, phases.colour(status.phase))}: {rest}" if rest else head)
     recorded = status.diagnosis or Diagnosis(class_="", summary="")
     _section("Evidence", recorded.evidence, terminal)
     _section("Still there now", found.now, terminal)
-    if recorded.recommendations:
+    if found.recommendations:
         terminal.line(f"\n{terminal.paint('What to do', 'bold')}")
-        for number, step in enumerate(recorded.recommendations, 1):
+        for number, step in enumerate(found.recommendations, 1):
             terminal.hanging(f"  {number}. ", step)
 
 
@@ -101,7 +113,7 @@ def _section(title: str, pieces: tuple[Evidence, ...], terminal: Terminal) -> No
 async def _find(name: str, access: Access) -> Found:
     async with opened(access) as cluster:
         run = await cluster.run(name)
-        if run.status.phase == RunPhase.SUCCEEDED:
+        if run.status.phase in (RunPhase.SUCCEEDED, RunPhase.CANCELLED):
             return Found(run)
         scene = await _look(cluster, run)
         gathered = [*evidence.gather(run, (), scene), *await _secrets(cluster, scene.server)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_orchestrator.client import runs
-from mcp_orchestrator.client.cluster import Access, opened
+from mcp_orchestrator.client.cluster import Access, opened, readable
 from mcp_orchestrator.client.resultsfile import WorkflowResult
 
 
@@ -32,15 +32,16 @@ class MCPOrchestrator:
         """Run the WorkflowTemplate of that name to its end, with values for its parameters.
 
         `timeout_seconds` limits the run, `patience_seconds` only the waiting for it. With `results_directory` the
-        result is written there too. A run that fails is a result, and no error. Raises client.exits.Failed if there is
-        no such template, if the cluster does not answer, if the run is deleted, or if the patience is over.
+        result is written there too. A run that fails or is cancelled is a result, and no error. Raises
+        client.exits.Failed if there is no such template, if the cluster does not answer, if the run is deleted, or if
+        the patience is over.
         """
         order = runs.Order(workflow_type, timeout_seconds=timeout_seconds)
         async with opened(Access(self.namespace, self.kubeconfig, self.context)) as cluster:
             await runs.declared(cluster, workflow_type)
             made = await runs.create(cluster, order, parameters or {})
             body = await runs.stay(cluster, made["metadata"]["name"], patience_seconds, show=False)
-        result = runs.result_of(runs.readable(body))
+        result = runs.result_of(readable(body))
         if results_directory:
             result.write(results_directory)
         return result

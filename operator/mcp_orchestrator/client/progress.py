@@ -41,6 +41,13 @@ class Progress:
         else:
             self._tell(tasks, now)
 
+    def tell(self, news: str) -> None:
+        """A line for itself: on a terminal above the table, which is drawn anew by the next `show`."""
+        if self._drawn:
+            self._terminal.back(self._drawn)
+            self._drawn = 0
+        self._terminal.line(news)
+
     def _draw(self, tasks: Sequence[TaskStatus], now: datetime) -> None:
         lines = [*table(tasks, self._terminal, now)]
         if len(lines) > MOST_LINES:

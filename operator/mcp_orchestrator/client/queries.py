@@ -8,15 +8,17 @@ from typing import Any
 
 from mcp_orchestrator import settings
 from mcp_orchestrator.api.workflowrun import RunPhase, TaskStatus, WorkflowRun
-from mcp_orchestrator.client import given, loglines
-from mcp_orchestrator.client.cluster import Access, Cluster, opened
+from mcp_orchestrator.client import given, loglines, phases
+from mcp_orchestrator.client.cluster import Access, Cluster, opened, readable
 from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.progress import table
-from mcp_orchestrator.client.runs import EXITS, readable, show_data, show_end
+from mcp_orchestrator.client.runs import EXITS, show_data, show_end
 from mcp_orchestrator.client.terminal import Terminal
 from mcp_orchestrator.cluster import errors, resources, scenes
 from mcp_orchestrator.planning import runjob
 from mcp_orchestrator.runner import packing
+
+HEADS = ("RUN", "TEMPLATE", "PHASE", "PROGRESS", "WAITING", "DURATION", "MESSAGE")
 
 # --- list, get --------------------------------------------------------------------------------------------------------
 
@@ -39,20 +41,22 @@ def show_list(access: Access, output: str, template: str) -> Exit:
     if not runs:
         terminal.line("There are no runs.")
         return Exit.OK
-    rows = [("RUN", "TEMPLATE", "PHASE", "PROGRESS", "DURATION", "MESSAGE"), *map(_row, runs)]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    rows = [HEADS, *map(_row, runs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     for row in rows:
-        line = "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=False))
-        room = terminal.columns - len(line) - 2
-        message = row[5] if not terminal.columns or len(row[5]) <= room else row[5][: max(0, room - 1)] + "…"
-        terminal.line(f"{line}  {message}".rstrip())
+        cells = [f"{text:<{width}}" for text, width in zip(row, widths, strict=False)]
+        room = terminal.columns - sum(widths) - 2 * len(widths)
+        message = row[-1] if not terminal.columns or len(row[-1]) <= room else row[-1][: max(0, room - 1)] + "…"
+        if row is not HEADS:
+            cells[2] = terminal.paint(cells[2], phases.colour(row[2]))
+        terminal.line("  ".join((*cells, message)).rstrip())
     return Exit.OK
 
 
 def _row(body: dict[str, Any]) -> tuple[str, ...]:
     status = body.get("status", {})
     message = " ".join(str(status.get("message", "")).split())
-    known = (status.get(name, "") for name in ("phase", "progress", "duration"))
+    known = (status.get(name, "") for name in ("phase", "progress", "waitingReason", "duration"))
     return (body["metadata"]["name"], _template(body) or "-", *known, message)
 
 
@@ -62,28 +66,24 @@ def _template(body: dict[str, Any]) -> str:
 
 def show(name: str, access: Access, output: str) -> Exit:
     """One run, with its tasks. Raises Failed."""
-    body = asyncio.run(_body(name, access))
-    terminal = Terminal.of()
+
+    async def work() -> dict[str, Any]:
+        async with opened(access) as cluster:
+            return await cluster.body(name)
+
+    body, terminal = asyncio.run(work()), Terminal.of()
     if output != "text":
         show_data(body, output, terminal)
         return Exit.OK
     run = readable(body)
     status = run.status
-    head = f"{name} {status.phase or RunPhase.PENDING}"
-    terminal.hanging("", f"{terminal.paint(head, 'bold')}: {status.message or ''}")
+    head, _, rest = phases.sentence(run).partition(": ")
+    terminal.hanging("", f"{terminal.paint(head, 'bold')}: {rest}" if rest else head)
     for line in table(status.tasks, terminal, settings.clock()):
         terminal.line(line)
     if status.phase and status.phase.final:
         show_end(run, terminal)
     return Exit.OK
-
-
-async def _body(name: str, access: Access) -> dict[str, Any]:
-    async with opened(access) as cluster:
-        try:
-            return await cluster.client.get(resources.WORKFLOW_RUNS, name, cluster.namespace)
-        except errors.NotFound as error:
-            raise Failed(f'there is no run "{name}" in namespace {cluster.namespace}', Exit.GONE) from error
 
 
 # --- results, logs ----------------------------------------------------------------------------------------------------

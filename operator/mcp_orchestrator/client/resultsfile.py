@@ -21,7 +21,7 @@ class WorkflowResult:
     run: str
     workflow: str
     status: str
-    """completed or failed."""
+    """completed, failed or cancelled."""
     execution_time: int
     """Milliseconds from its start to its end."""
     tasks_completed: int
@@ -29,7 +29,7 @@ class WorkflowResult:
     tasks_total: int
     outputs: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
-    """Why it failed."""
+    """Why it failed, or was cancelled."""
 
     @property
     def succeeded(self) -> bool:

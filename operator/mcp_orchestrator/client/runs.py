@@ -1,31 +1,45 @@
-"""Runs on a cluster, made and followed: `run` and `watch`."""
+"""Runs on a cluster, made and followed: `run` and `watch`. `control` and `retry` stay with a run by the same means."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import yaml
 
 from mcp_orchestrator import settings
 from mcp_orchestrator.api.base import API_VERSION
-from mcp_orchestrator.api.reading import Unreadable, read
+from mcp_orchestrator.api.reading import read
 from mcp_orchestrator.api.workflowrun import RunPhase, WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import Parameter, WorkflowTemplate
-from mcp_orchestrator.client import given
-from mcp_orchestrator.client.cluster import Access, Cluster, opened
+from mcp_orchestrator.client import given, orders, phases
+from mcp_orchestrator.client.cluster import Access, Cluster, opened, readable
 from mcp_orchestrator.client.exits import Exit, Failed
+from mcp_orchestrator.client.interrupts import OnInterrupt, heeded
 from mcp_orchestrator.client.progress import Progress
 from mcp_orchestrator.client.resultsfile import WorkflowResult, counted
 from mcp_orchestrator.client.terminal import Terminal
 from mcp_orchestrator.cluster import errors, following, resources
 
-EXITS = {RunPhase.SUCCEEDED: Exit.OK, RunPhase.FAILED: Exit.FAILED}
+EXITS = {RunPhase.SUCCEEDED: Exit.OK, RunPhase.FAILED: Exit.FAILED, RunPhase.CANCELLED: Exit.CANCELLED}
+STATUS_WORDS = {RunPhase.SUCCEEDED: "completed", RunPhase.CANCELLED: "cancelled"}
+"""What workflow_results.json calls how a run ended; anything else is failed."""
+_ENDS = {RunPhase.SUCCEEDED: "succeeded", RunPhase.CANCELLED: "was cancelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """How long a command stays with its run, and what it does there."""
+
+    wait: bool = False
+    follow: bool = False
+    patience_seconds: int | None = None
+    results_directory: str = ""
+    on_interrupt: OnInterrupt = OnInterrupt.DETACH
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,46 +50,46 @@ class Order:
     parameters: Sequence[str] = ()
     name: str = ""
     timeout_seconds: int | None = None
-    wait: bool = False
-    follow: bool = False
-    wait_seconds: int | None = None
-    results_directory: str = ""
+    stay: Stay = field(default_factory=Stay)
 
 
 def run(order: Order, access: Access, output: str) -> Exit:
     """Create a run, and stay with it if asked to. Raises Failed."""
-    return asyncio.run(_run(order, access, output))
-
-
-def watch(name: str, access: Access, output: str, wait_seconds: int | None) -> Exit:
-    """Follow a run to its end. Raises Failed."""
 
     async def work() -> Exit:
         async with opened(access) as cluster:
-            with _told_if_left(cluster, name):
-                body = await stay(cluster, name, wait_seconds, show=output == "text")
-            return _told(body, output)
+            known = await declared(cluster, order.template)
+            made = await create(cluster, order, given.parameters(order.parameters, known))
+            return await attend(cluster, made, order.stay, output)
 
     return asyncio.run(work())
 
 
-async def _run(order: Order, access: Access, output: str) -> Exit:
-    async with opened(access) as cluster:
-        known = await declared(cluster, order.template)
-        made = await create(cluster, order, given.parameters(order.parameters, known))
-        name = made["metadata"]["name"]
-        if order.follow or order.wait:
-            with _told_if_left(cluster, name):
-                body = await stay(cluster, name, order.wait_seconds, show=order.follow and output == "text")
-            if order.results_directory:
-                result_of(readable(body)).write(order.results_directory)
-            return _told(body, output)
-        terminal = Terminal.of()
-        if output == "text":
-            terminal.line(f"{name} is created; to follow it: mcp-orchestrator watch {name} -n {cluster.namespace}")
-        else:
-            show_data(made, output, terminal)
-        return Exit.OK
+def watch(name: str, access: Access, output: str, patience_seconds: int | None) -> Exit:
+    """Follow a run to its end. Raises Failed."""
+
+    async def work() -> Exit:
+        async with opened(access) as cluster, heeded(partial(_leave, cluster, name, OnInterrupt.DETACH)):
+            return _told(await stay(cluster, name, patience_seconds, show=output == "text"), output)
+
+    return asyncio.run(work())
+
+
+async def attend(cluster: Cluster, made: dict[str, Any], order: Stay, output: str, about: str = "") -> Exit:
+    """Stay with a run that was just made, or say how to; `about` goes on from "is created". Raises Failed."""
+    name = made["metadata"]["name"]
+    if order.follow or order.wait:
+        async with heeded(partial(_leave, cluster, name, order.on_interrupt)):
+            body = await stay(cluster, name, order.patience_seconds, show=order.follow and output == "text")
+        if order.results_directory:
+            result_of(readable(body)).write(order.results_directory)
+        return _told(body, output)
+    if output == "text":
+        remedy = f"mcp-orchestrator watch {name} -n {cluster.namespace}"
+        Terminal.of().line(f"{name} is created{about}; to follow it: {remedy}")
+    else:
+        show_data(made, output, Terminal.of())
+    return Exit.OK
 
 
 async def create(cluster: Cluster, order: Order, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,10 +102,15 @@ async def create(cluster: Cluster, order: Order, values: Mapping[str, Any]) -> d
     name = order.name or f"{order.template[:40].rstrip('-.')}-{secrets.token_hex(3)}"
     metadata = {"name": name, "namespace": cluster.namespace}
     body = {"apiVersion": API_VERSION, "kind": "WorkflowRun", "metadata": metadata, "spec": spec}
+    return await created(cluster, body)
+
+
+async def created(cluster: Cluster, body: dict[str, Any]) -> dict[str, Any]:
+    """The run, as the API server has it now. Raises Failed if its name is taken."""
     try:
         return await cluster.client.create(resources.WORKFLOW_RUNS, body)
     except errors.AlreadyExists as error:
-        raise Failed(f'there is a run "{name}" already: give another --name') from error
+        raise Failed(f'there is a run "{body["metadata"]["name"]}" already: give another --name') from error
 
 
 async def declared(cluster: Cluster, name: str) -> tuple[Parameter, ...] | None:
@@ -125,7 +144,7 @@ def result_of(run: WorkflowRun) -> WorkflowResult:
     return WorkflowResult(
         run=run.metadata.name,
         workflow=run.spec.template_ref.name if run.spec.template_ref else "",
-        status="completed" if succeeded else "failed",
+        status=STATUS_WORDS.get(status.phase or RunPhase.FAILED, "failed"),
         execution_time=status.duration_milliseconds or 0,
         tasks_completed=completed,
         tasks_total=total,
@@ -134,14 +153,13 @@ def result_of(run: WorkflowRun) -> WorkflowResult:
     )
 
 
-@contextmanager
-def _told_if_left(cluster: Cluster, name: str) -> Iterator[None]:
-    """Whoever interrupts the command does not stop the run, and is told so."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        print(f"\n{name} goes on; to follow it: mcp-orchestrator watch {name} -n {cluster.namespace}", file=sys.stderr)
-        raise
+async def _leave(cluster: Cluster, name: str, on_interrupt: OnInterrupt) -> str:
+    """Whoever interrupts the command does not stop the run, unless told to; the last words say which."""
+    follow = f"to follow it: mcp-orchestrator watch {name} -n {cluster.namespace}"
+    if on_interrupt == OnInterrupt.DETACH:
+        return f"{name} goes on; {follow}"
+    given = await orders.give(cluster, name, orders.Verb.CANCEL)
+    return f"{given.told}; {follow}"
 
 
 def _told(body: dict[str, Any], output: str) -> Exit:
@@ -157,17 +175,27 @@ def _told(body: dict[str, Any], output: str) -> Exit:
 async def _to_the_end(cluster: Cluster, name: str, progress: Progress | None, terminal: Terminal) -> dict[str, Any]:
     told = ""
     async for body in _states(cluster, name):
-        status = body.get("status", {})
-        phase = status.get("phase", "")
+        phase = body.get("status", {}).get("phase", "")
         if progress:
-            if phase in (RunPhase.PENDING, RunPhase.QUEUED) and status.get("message", "") != told:
-                told = status.get("message", "")
-                terminal.line(f"{name} is {phase}: {told}")
-            if tasks := readable(body).status.tasks:
-                progress.show(tasks, settings.clock())
+            run = readable(body)
+            if (news := _news(run, told)) not in ("", told):
+                progress.tell(news)
+            told = news
+            if run.status.tasks:
+                progress.show(run.status.tasks, settings.clock())
         if phase and RunPhase(phase).final:
             return body
     raise Failed(f"{name} was deleted before it ended", Exit.GONE)
+
+
+def _news(run: WorkflowRun, told: str) -> str:
+    """What there is to say of the run besides its tasks; nothing while these tell all."""
+    if run.status.phase is None or run.status.phase.final:
+        return ""
+    if phases.state(run) != RunPhase.RUNNING:
+        return phases.sentence(run)
+    goes_on = f"{run.metadata.name} goes on"
+    return goes_on if "suspended" in told.lower() or told == goes_on else ""
 
 
 async def _states(cluster: Cluster, name: str) -> AsyncIterator[dict[str, Any]]:
@@ -181,24 +209,19 @@ async def _states(cluster: Cluster, name: str) -> AsyncIterator[dict[str, Any]]:
 def show_end(run: WorkflowRun, terminal: Terminal) -> None:
     """How the run ended, and what came out of it."""
     status, name = run.status, run.metadata.name
-    succeeded = status.phase == RunPhase.SUCCEEDED
     took = f" in {status.duration}" if status.duration else ""
-    head = f"{name} {'succeeded' if succeeded else 'failed'}{took}"
+    head = f"{name} {_ENDS.get(status.phase or RunPhase.FAILED, 'failed')}{took}"
+    if status.phase == RunPhase.CANCELLED:
+        head = f"{head} {phases.cancelled_by(run)}"
     terminal.line()
-    terminal.hanging("", f"{terminal.paint(head, 'green' if succeeded else 'red')}: {status.message}")
+    terminal.hanging("", f"{terminal.paint(head, phases.colour(status.phase))}: {status.message}")
     given.show_outputs(status.outputs or {}, terminal)
     if status.outputs_secret:
         terminal.line(f"Sensitive outputs stand in Secret {status.outputs_secret}.")
-    if not succeeded:
+    if status.phase == RunPhase.CANCELLED:
+        terminal.line(f"To run what is left: mcp-orchestrator retry {name} -n {run.metadata.namespace}")
+    elif status.phase == RunPhase.FAILED:
         terminal.line(f"Why, and what to do: mcp-orchestrator diagnose {name} -n {run.metadata.namespace}")
-
-
-def readable(body: dict[str, Any]) -> WorkflowRun:
-    """The run that the API server gave. Raises Failed."""
-    found = read(WorkflowRun, body)
-    if isinstance(found, Unreadable):
-        raise Failed(f"the run can't be read: {found.message}")
-    return found
 
 
 def show_data(body: Any, output: str, terminal: Terminal) -> None:

@@ -33,8 +33,8 @@ class Terminal:
         return cls(stream, colours, min(MOST_COLUMNS, shutil.get_terminal_size().columns))
 
     def line(self, text: str = "") -> None:
-        """A line."""
-        print(text, file=self.out)
+        """A line, at once: a log that follows a run is read while it goes on."""
+        print(text, file=self.out, flush=True)
 
     def data(self, value: Any) -> None:
         """A value as JSON, for programs."""

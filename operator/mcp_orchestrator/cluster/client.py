@@ -22,6 +22,7 @@ PAGE_SIZE = 500
 LOG_BYTES = 64 * 1024
 LIST_RESTARTS = 3
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
+MERGE = "application/merge-patch+json"
 
 
 _HIGH = re.compile(rb"[\x7f-\xff]")
@@ -182,6 +183,16 @@ class Client:
     ) -> Object:
         """`apply` of the status subresource: raises NotFound if the object is not there."""
         return await self._apply(resource, "status", body, manager, force, resource_version)
+
+    async def merge(
+        self, resource: resources.Resource, name: str, namespace: str, changes: Object, *, manager: str
+    ) -> Object:
+        """Set the fields in `changes` and leave all others alone, whoever else writes meanwhile; None removes one.
+
+        Raises NotFound, and Invalid for what may not be changed so. Tried again after an uncertain failure.
+        """
+        path, params = resource.path(namespace, name), {"fieldManager": manager}
+        return await self._write("PATCH", path, changes, params=params, content_type=MERGE)
 
     async def replace(self, resource: resources.Resource, body: Object) -> Object:
         """PUT of the whole object, only if it is still at the version in `body`. Raises Conflict, NotFound."""

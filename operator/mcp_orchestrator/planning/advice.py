@@ -67,7 +67,8 @@ def _steps(facts: Facts) -> Iterator[str]:
     done = sum(task.own and task.phase == TaskPhase.SUCCEEDED for task in facts.run.status.tasks)
     if done:
         kept = "the finished task is" if done == 1 else f"the {done} finished tasks are"
-        yield f"Then run what is left: create a new run with spec.resumeFrom: {facts.run.metadata.name}; {kept} kept."
+        metadata = facts.run.metadata
+        yield f"Then run what is left: mcp-orchestrator retry {metadata.name} -n {metadata.namespace}; {kept} kept."
 
 
 def _unknown(facts: Facts) -> Iterator[str]:

@@ -45,6 +45,18 @@ async def test_get_reads_one_object_by_its_url() -> None:
     assert (server.received[0].method, server.received[0].path) == ("GET", f"{RUN_PATH}/a")
 
 
+async def test_merge_sends_only_what_changes() -> None:
+    async with a_client(ok(RUN)) as (subject, server):
+        assert (
+            await subject.merge(resources.WORKFLOW_RUNS, "a", "team", {"spec": {"suspend": True}}, manager="m") == RUN
+        )
+    (request,) = server.received
+    assert (request.method, request.path) == ("PATCH", f"{RUN_PATH}/a")
+    assert request.headers["Content-Type"] == "application/merge-patch+json"
+    assert request.query == {"fieldManager": "m", "timeout": "5s"}
+    assert request.body == {"spec": {"suspend": True}}
+
+
 async def test_an_answer_that_is_no_json_is_not_the_api_servers() -> None:
     async with a_client(text("<html>Please log in</html>")) as (subject, _):
         with pytest.raises(errors.Unavailable, match="something else than the API server"):

@@ -223,9 +223,9 @@ def test_what_nobody_knows_is_told_with_how_to_go_on() -> None:
 def test_what_is_finished_need_not_be_done_again() -> None:
     tasks = (a_status("now"), a_status("write[a]"), a_failure("write"))
     assert explained(*tasks).recommendations[-1] == (
-        "Then run what is left: create a new run with spec.resumeFrom: field-notes-1; the finished task is kept."
+        "Then run what is left: mcp-orchestrator retry field-notes-1 -n default; the finished task is kept."
     )
-    assert "resumeFrom" not in " ".join(explained(a_failure("write")).recommendations)
+    assert "mcp-orchestrator retry" not in " ".join(explained(a_failure("write")).recommendations)
 
 
 # --- what is looked at ------------------------------------------------------------------------------------------------

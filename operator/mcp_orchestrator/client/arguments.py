@@ -1,0 +1,71 @@
+"""Options that several commands have. Used by `main` and `runcommands`, for their parsers."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mcp_orchestrator.client.cluster import Access
+
+    Programs = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def of_run(programs: Programs, name: str, about: str, *formats: str) -> argparse.ArgumentParser:
+    """A command about one run."""
+    parser = programs.add_parser(name, help=about)
+    parser.add_argument("run", metavar="RUN", help="name of the run")
+    on_cluster(parser)
+    output(parser, *formats)
+    return parser
+
+
+def values(parser: argparse.ArgumentParser) -> None:
+    """Values of a workflow's parameters."""
+    parser.add_argument(
+        *("-p", "--parameter"), action="append", default=[], metavar="NAME=VALUE", dest="parameters",
+        help="a parameter's value: text, or JSON for other types; NAME=@FILE reads it from a file",
+    )  # fmt: skip
+
+
+def files(parser: argparse.ArgumentParser) -> None:
+    """The manifests to work with, in the place of a cluster's."""
+    parser.add_argument(
+        *("-f", "--file"), action="append", default=[], metavar="FILE", dest="files",
+        help="a file or a directory with the manifests of template and servers; may be given again",
+    )  # fmt: skip
+
+
+def on_cluster(parser: argparse.ArgumentParser) -> None:
+    """Which cluster, and which namespace of it."""
+    group = parser.add_argument_group("cluster")
+    group.add_argument("-n", "--namespace", default="", help="namespace; default: the one of the kubeconfig's context")
+    group.add_argument("--kubeconfig", default="", metavar="FILE", help="kubeconfig file; default: as kubectl's")
+    group.add_argument("--context", default="", metavar="NAME", help="context of the kubeconfig; default: the current")
+
+
+def access(options: argparse.Namespace) -> Access:
+    """The cluster that the options name."""
+    from mcp_orchestrator.client.cluster import Access
+
+    return Access(options.namespace, options.kubeconfig, options.context)
+
+
+def output(parser: argparse.ArgumentParser, *formats: str) -> None:
+    """How to print; the first of the formats is the default."""
+    parser.add_argument("-o", "--output", choices=formats, default=formats[0], help=f"default: {formats[0]}")
+
+
+def patience(parser: argparse.ArgumentParser) -> None:
+    """How long to wait."""
+    parser.add_argument(
+        "--patience", type=count, metavar="SECONDS",
+        help="give up waiting after so many seconds, with exit code 124; the run goes on",
+    )  # fmt: skip
+
+
+def count(text: str) -> int:
+    """A whole number above 0, from text."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

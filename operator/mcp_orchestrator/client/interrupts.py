@@ -1,0 +1,40 @@
+"""Ctrl-C and SIGTERM while a command waits for a run: last words, and a last act where one is wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from enum import StrEnum
+
+from mcp_orchestrator.client.exits import Exit, Failed
+
+
+class OnInterrupt(StrEnum):
+    """What becomes of the run when the command that follows it is interrupted."""
+
+    DETACH = "detach"
+    CANCEL = "cancel"
+
+
+@asynccontextmanager
+async def heeded(leave: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
+    """Wait for something; if that is interrupted, `leave` is called, and what it says ends the command. Raises Failed.
+
+    asyncio.run makes a cancellation of Ctrl-C; this does so of SIGTERM, by which pipelines are aborted.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task  # noqa: S101 - a coroutine runs in one
+    with suppress(NotImplementedError):  # on Windows, where nothing sends it
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # behind the ^C
+        raise Failed(await leave(), Exit.INTERRUPTED) from None
+    finally:
+        with suppress(NotImplementedError):
+            loop.remove_signal_handler(signal.SIGTERM)

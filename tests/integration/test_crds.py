@@ -286,7 +286,9 @@ def test_the_objects_fill_every_field_of_every_spec() -> None:
                 for path, _, _ in walk(schema_of(whole)["properties"]["spec"], whole["spec"], ("spec",)):
                     filled.add(tuple("[]" if isinstance(part, int) else part for part in path))
         spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-        assert set(_places(spec, ("spec",))) - filled == set(), kind
+        refused = ("spec", "template", "concurrency") if kind == "WorkflowRun" else None
+        missing = {place for place in _places(spec, ("spec",)) if place not in filled and place[:3] != refused}
+        assert missing == set(), kind
 
 
 def _places(schema: Json, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

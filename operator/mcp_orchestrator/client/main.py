@@ -24,7 +24,7 @@ def add_to(programs: Programs) -> None:
     for add in (_validate, _graph, _plan):
         add(programs)
     runcommands.add_to(programs)
-    for add in (_list, _get, _results, _logs, _diagnose):
+    for add in (_list, _queue, _get, _results, _logs, _diagnose):
         add(programs)
 
 
@@ -103,6 +103,26 @@ def _list(programs: Programs) -> None:
         from mcp_orchestrator.client import queries
 
         return queries.show_list(arguments.access(options), options.output, options.template)
+
+    parser.set_defaults(command=command)
+
+
+def _queue(programs: Programs) -> None:
+    parser = programs.add_parser("queue", help="show which runs wait, in which order, for what, and until when")
+    parser.add_argument(
+        "--limits", default="mcp-orchestrator/mcp-orchestrator-limits", metavar="NAMESPACE/NAME",
+        help="the operator's ConfigMap of limits; default: mcp-orchestrator/mcp-orchestrator-limits",
+    )  # fmt: skip
+    arguments.on_cluster(parser)
+    arguments.output(parser, "text", "json", "yaml")
+
+    def command(options: argparse.Namespace) -> Exit:
+        namespace, slash, name = options.limits.partition("/")
+        if not (namespace and slash and name):
+            raise Failed(f"--limits is {options.limits!r}: give it as NAMESPACE/NAME")
+        from mcp_orchestrator.client import queue
+
+        return queue.run(arguments.access(options), options.output, (namespace, name))
 
     parser.set_defaults(command=command)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Verdict
 from mcp_orchestrator.api.control import Cancellation, CancelMode
-from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, RunReason, WorkflowRun
+from mcp_orchestrator.api.workflowrun import ResolvedServer, RunCondition, RunPhase, RunReason, WorkflowRun
 from mcp_orchestrator.planning import admission, attempts, concurrency, endings, manifests, resolution, runstatus
-from mcp_orchestrator.planning.admission import Candidate
+from mcp_orchestrator.planning.admission import Candidate, Pools
 from mcp_orchestrator.planning.endings import Last
 from mcp_orchestrator.planning.observed import ObservedRun, Obstacle
 from mcp_orchestrator.planning.plan import Event, Plan
@@ -49,14 +50,14 @@ def before_admission(observed: ObservedRun, settings: Settings, now: datetime) -
         return _wait_for(run, found, now)
     if observed.slot:
         return _readmit(run, order, settings, now) if begun else _admit(run, found, settings, now)
-    candidate = _candidate(run, found)
+    queued = Plan(candidate=candidate(run, found))
     if observed.obstacle is None:
-        return Plan(candidate=candidate)
+        return queued
     fields: dict[str, Any] = {"cancellation": order} if order else {}
     if not run.status.runner:
         fields["progress"] = f"0/{len(found.template.spec.tasks)}"
     reason, message = observed.obstacle.pool.reason, _words(observed.obstacle)
-    return replace(_wait(run, RunPhase.QUEUED, reason, message, now, fields), candidate=candidate)
+    return replace(_wait(run, RunPhase.QUEUED, reason, message, now, fields), candidate=queued.candidate)
 
 
 def stop_order(observed: ObservedRun) -> Cancellation | None:
@@ -87,20 +88,26 @@ def _has_finally_to_run(run: WorkflowRun, order: Cancellation) -> bool:
     return bool(order.mode == CancelMode.GRACEFUL and run.status.runner and template and template.spec.finally_)
 
 
-def _candidate(run: WorkflowRun, found: Resolved) -> Candidate:
+def candidate(run: WorkflowRun, found: Resolved) -> Candidate:
+    """The run as the queue sees it."""
     workflow, metadata = found.template.spec, run.metadata
     return Candidate(
         created=metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC),
         namespace=metadata.namespace,
         name=metadata.name,
-        pools=admission.pools_of(
-            metadata.namespace,
-            run.spec.template_ref.name if run.spec.template_ref else "",
-            [server.name for server in found.servers],
-            queued_elsewhere=QUEUE_LABEL in metadata.labels,
-        ),
+        pools=pools(run, found.servers),
         level=(run.spec.priority or workflow.priority).level,
         estimate_seconds=workflow.estimated_duration_seconds,
+    )
+
+
+def pools(run: WorkflowRun, servers: Iterable[ResolvedServer]) -> Pools:
+    """The pools that the run takes a place in, with the servers that it calls."""
+    return admission.pools_of(
+        run.metadata.namespace,
+        run.spec.template_ref.name if run.spec.template_ref else "",
+        [server.name for server in servers],
+        queued_elsewhere=QUEUE_LABEL in run.metadata.labels,
     )
 
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""What a cache hit takes: a run of 100 tasks, one after the other, whose answers are all there, against a real server.
+"""What a cache hit and a miss take in each store: runs of 100 tasks, one after the other, whose tools take no time.
 
-Run it as `PYTHONPATH=.:hack hack/env python hack/bench/cache.py`. The first hit of a run makes its connection.
+Run it as `PYTHONPATH=.:hack hack/env python hack/bench/cache.py`. It brings up the cluster of the integration tests,
+and a Valkey of its own. The first hit of a run makes its connection. A miss is what the store adds to a call: a look, a
+lock, another look, and the answer's writing.
 """
 
 from __future__ import annotations
@@ -13,22 +15,28 @@ import statistics
 import sys
 import tempfile
 import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests import cluster
 from tests.integration.runner import keyvalue
+from tests.integration.runner.cachestores import InCluster, Place, Valkey
 
 from mcp_orchestrator.api.cache import Cache as Default
 from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.workflowrun import ResolvedServer, ResolvedTool, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplateSpec
+from mcp_orchestrator.cluster import config, resources
+from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.runner import execute, reporting
 from mcp_orchestrator.runner.cache import Cache
 from mcp_orchestrator.runner.calls import Call
 from mcp_orchestrator.runner.execute import Surroundings
 from mcp_orchestrator.runner.packs import Owner, Packs
 from mcp_orchestrator.runner.records import UnitRecord
-from mcp_orchestrator.runner.redisstore import RedisStore
 from mcp_orchestrator.runner.results import Answer
 
 ROUNDS = 7
@@ -73,38 +81,67 @@ def workflow() -> WorkflowTemplateSpec:
     return WorkflowTemplateSpec(tasks=tuple(tasks), cache=Default(ttl_seconds=600))
 
 
-async def once(url: str) -> tuple[TimedReport, list[float]]:
+async def once(place: Place) -> tuple[TimedReport, list[float]]:
     """A run; its report and the milliseconds of each of its tasks."""
     report = TimedReport()
-    async with RedisStore(url) as store:
+    async with place.store() as store:
         begun = time.perf_counter()
-        cache = Cache(store, "bench", b"key")
+        cache = Cache(store, place.namespace, b"key")
         around = Surroundings(SERVERS)
         await execute.execute(workflow(), {}, around, Tools(), report, timeout_seconds=600, cache=cache)
     moments = [begun, *report.moments]
     return report, [(after - before) * 1000 for before, after in itertools.pairwise(moments)]
 
 
-async def main() -> int:
-    """Fill the cache, and measure the runs that follow."""
-    with tempfile.TemporaryDirectory() as directory:
-        async with keyvalue.serving(Path(directory)) as server:
-            await once(server.url)
-            runs = [await once(server.url) for _ in range(ROUNDS)]
+async def measure(place: Place) -> dict[str, float]:
+    """Fill the cache, and measure the runs that follow: milliseconds by what they are of."""
+    _, misses = await once(place)
+    runs = [await once(place) for _ in range(ROUNDS)]
     if any(report.hits != TASKS for report, _ in runs):
         raise SystemExit("not every task was a hit")
     later = [spent for _, all_spent in runs for spent in all_spent[1:]]
-    rows = {
+    return {
         "first hit of a run, with its connection": statistics.median(spent[0] for _, spent in runs),
         "a later hit": statistics.median(later),
         "the slowest hit": max(spent for _, all_spent in runs for spent in all_spent),
+        "a miss": statistics.median(misses[1:]),
     }
+
+
+@asynccontextmanager
+async def in_cluster() -> AsyncIterator[InCluster]:
+    """A namespace of the cluster for tests."""
+    connection, name = (
+        config.load({"KUBECONFIG": str(cluster.kubeconfig("test", "fake"))}),
+        f"bench-{uuid.uuid4().hex[:8]}",
+    )
+    async with Client(connection) as client:
+        await client.create(resources.NAMESPACES, {"metadata": {"name": name}})
+        try:
+            yield InCluster(connection, name)
+        finally:
+            await client.delete(resources.NAMESPACES, name)
+
+
+async def main() -> int:
+    """Measure both stores."""
+    found: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as directory:
+        async with keyvalue.serving(Path(directory)) as server:
+            found["Valkey"] = await measure(Valkey(server, "bench"))
+    async with in_cluster() as place:
+        found["the cluster"] = await measure(place)
     if "-o" in sys.argv and "json" in sys.argv:
-        print(json.dumps({"milliseconds": {name: round(spent, 2) for name, spent in rows.items()}}, indent=1))
+        rounded = {store: {name: round(spent, 2) for name, spent in rows.items()} for store, rows in found.items()}
+        print(json.dumps({"milliseconds": rounded}, indent=1))
         return 0
-    print(f"{'what':<42} {'milliseconds':>13}   budget {BUDGET_MILLISECONDS:g} ms")
-    for name, spent in rows.items():
-        print(f"{name:<42} {spent:>13.2f}")
+    print(
+        f"{'milliseconds':<42}"
+        + "".join(f"{store:>14}" for store in found)
+        + f"   budget {BUDGET_MILLISECONDS:g} ms a hit"
+    )
+    for name in found["Valkey"]:
+        print(f"{name:<42}" + "".join(f"{rows[name]:>14.2f}" for rows in found.values()))
     return 0
 
 

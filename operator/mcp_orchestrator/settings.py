@@ -76,7 +76,9 @@ class Settings:
     object_store: ObjectStore | None = None
     """None keeps large results in ConfigMaps."""
     cache_secret: str = ""
-    """The Secret that says where the cache is, in each namespace that has runs; none for no cache."""
+    """The Secret that says where the cache is and what its key is, in each namespace that has runs, if there is one."""
+    cache_max_answers: int = 500
+    """The most cached answers that a namespace has in the cluster; 0 for none."""
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -106,6 +108,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         runner_accounts=source.choice("RUNNER_ACCOUNTS", default.runner_accounts, ("create", "existing")),
         object_store=_object_store(source),
         cache_secret=source.text("CACHE_SECRET", default.cache_secret),
+        cache_max_answers=source.integer("CACHE_MAX_ANSWERS", default.cache_max_answers, 0),
     )
 
 

@@ -65,12 +65,13 @@ def test_the_operator_accepts_the_environment_that_the_chart_gives() -> None:
     values: dict[str, Any] = helm.NO_CRDS | {
         "mode": "development", "logLevel": "DEBUG", "maxConcurrentWorkflows": 3, "timeoutMilliseconds": 7_200_000,
         "workers": 2, "watchNamespaces": ["a", "b"], "workloads": {"image": "x:y", "imagePullPolicy": "Never"},
-        "cache": {"secretName": "cache"},
+        "cache": {"secretName": "cache", "maxAnswers": 7},
     }  # fmt: skip
     read = settings.read(helm.environment(values))
     assert (read.mode, read.log_level, read.max_concurrent_workflows) == ("development", "DEBUG", 3)
     assert (read.timeout_seconds, read.workers, read.watch_namespaces) == (7200, 2, ("a", "b"))
-    assert (read.image, read.image_pull_policy, read.cache_secret) == ("x:y", "Never", "cache")
+    assert (read.image, read.image_pull_policy) == ("x:y", "Never")
+    assert (read.cache_secret, read.cache_max_answers) == ("cache", 7)
 
 
 def test_the_operator_knows_the_object_store_that_the_chart_names() -> None:
@@ -84,7 +85,7 @@ def test_the_charts_defaults_are_the_operators() -> None:
     given, default = settings.read(helm.environment()), settings.Settings()
     assert (given.max_concurrent_workflows, given.timeout_seconds) == (10, 3600)
     names = ("mode", "log_level", "max_concurrent_workflows", "timeout_seconds", "workers", "image_pull_policy")
-    for name in (*names, "cache_secret"):
+    for name in (*names, "cache_secret", "cache_max_answers"):
         assert getattr(given, name) == getattr(default, name), name
 
 

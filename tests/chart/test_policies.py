@@ -15,6 +15,8 @@ RUNNER = f"{helm.NAME}-runner-own-run"
 SERVERS = f"{helm.NAME}-server-references"
 OBJECTS = f"{helm.NAME}-runner-own-objects"
 RUNS = f"{helm.NAME}-run-references"
+ANSWERS = f"{helm.NAME}-runner-cached-answers"
+ALL = (RUNNER, SERVERS, OBJECTS, RUNS, ANSWERS)
 
 
 def policy(name: str) -> str:
@@ -52,7 +54,7 @@ def test_the_runs_policy_reads_fields_of_a_run() -> None:
     assert found <= {field.alias for field in WorkflowRunSpec.model_fields.values()}
 
 
-@pytest.mark.parametrize("name", [RUNNER, SERVERS, OBJECTS, RUNS])
+@pytest.mark.parametrize("name", ALL)
 def test_a_policy_is_bound_and_denies(name: str) -> None:
     assert helm.the("ValidatingAdmissionPolicyBinding", name)["spec"] == {
         "policyName": name,
@@ -63,7 +65,7 @@ def test_a_policy_is_bound_and_denies(name: str) -> None:
 
 def test_policies_apply_where_the_operator_works() -> None:
     values = helm.NO_CRDS | {"watchNamespaces": ["alpha"]}
-    for name in (RUNNER, SERVERS, OBJECTS, RUNS):
+    for name in ALL:
         constraints = helm.the("ValidatingAdmissionPolicy", name, values)["spec"]["matchConstraints"]
         (expression,) = constraints["namespaceSelector"]["matchExpressions"]
         assert expression == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["alpha"]}

@@ -100,6 +100,7 @@ def test_the_operator_may_do_what_it_does() -> None:
         *(f"{own}/{kind}:{verb}" for kind in ours for verb in look),
         *(f"{own}/{kind}/status:patch" for kind in ours),
         *(f"{own}/{kind}/finalizers:update" for kind in ("mcpservers", "workflowruns")),
+        *(f"{own}/cachedanswers:{verb}" for verb in ("list", "delete")),
         *(f"{child}:{verb}" for child in children for verb in (*look, "create")),
         *("apps/deployments:patch", "/services:patch", "/pods:list"),
         *("events.k8s.io/events:create", "events.k8s.io/events:list"),
@@ -110,10 +111,11 @@ def test_the_operator_may_do_what_it_does() -> None:
     assert rights(helm.the("ClusterRole", helm.NAME)) == expected
 
 
-def test_a_runner_reads_a_run_and_writes_its_status() -> None:
+def test_a_runner_reads_a_run_writes_its_status_and_caches_answers() -> None:
     assert rights(helm.the("ClusterRole", "mcp-orchestrator-runner")) == {
         "mcp-orchestrator.io/workflowruns:get",
         "mcp-orchestrator.io/workflowruns/status:patch",
+        *(f"mcp-orchestrator.io/cachedanswers:{verb}" for verb in ("get", "create", "patch")),
         "/configmaps:create",
         "/secrets:create",
     }
@@ -128,6 +130,15 @@ def test_the_lease_is_in_the_operators_own_namespace() -> None:
 
 def test_people_who_edit_a_namespace_do_not_write_statuses() -> None:
     assert not any("/status" in right for right in rights(helm.the("ClusterRole", f"{helm.NAME}-edit")))
+
+
+def test_people_see_cached_answers_and_throw_them_away_but_make_none() -> None:
+    answers = "mcp-orchestrator.io/cachedanswers:"
+    assert {f"{answers}{verb}" for verb in ("get", "list", "watch")} <= rights(
+        helm.the("ClusterRole", f"{helm.NAME}-view")
+    )
+    found = {right for right in rights(helm.the("ClusterRole", f"{helm.NAME}-edit")) if right.startswith(answers)}
+    assert found == {f"{answers}delete", f"{answers}deletecollection"}
 
 
 def test_every_binding_names_a_role_that_is_there() -> None:

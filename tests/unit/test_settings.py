@@ -42,6 +42,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         pytest.param({"WORKERS": "1"}, "workers", 1, id="workers"),
         pytest.param({"LEADER_ELECT": "False"}, "leader_elect", False, id="a truth"),
         pytest.param({"CACHE_SECRET": "cache"}, "cache_secret", "cache", id="cache"),
+        pytest.param({"CACHE_MAX_ANSWERS": "0"}, "cache_max_answers", 0, id="cached answers"),
         pytest.param({"IDENTITY": "pod-1"}, "identity", "pod-1", id="identity"),
     ],
 )

@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mcp_orchestrator.api import mcpserver, workflowrun
+from mcp_orchestrator.api import cachedanswer, mcpserver, workflowrun
 from mcp_orchestrator.api.base import GROUP, VERSION
+from mcp_orchestrator.api.cachedanswer import CachedAnswer
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
@@ -44,10 +45,15 @@ class Kind:
     spec_rules: Sequence[Mapping[str, str]] = ()
     root_rules: Sequence[Mapping[str, str]] = ()
     subresources: Mapping[str, Any] = field(default_factory=dict)
+    categories: Sequence[str] = ("mcp",)
 
     @property
     def name(self) -> str:
         return self.model.__name__
+
+    @property
+    def has_status(self) -> bool:
+        return "status" in self.model.model_fields
 
 
 def _condition(type_: str, part: str) -> str:
@@ -119,6 +125,18 @@ KINDS = (
         root_rules=workflowrun.ROOT_RULES,
     ),
 )
+"""The kinds that people write."""
+
+CACHED_ANSWER = Kind(
+    model=CachedAnswer,
+    plural="cachedanswers",
+    short_name="mans",
+    columns=(("Caller", "string", ".spec.caller", 0), ("Until", "string", ".spec.until", 0), AGE),
+    root_rules=cachedanswer.ROOT_RULES,
+    # There may be a thousand of them: whoever asks for all of mcp wants to see the others.
+    categories=(),
+)
+EVERY_KIND = (*KINDS, CACHED_ANSWER)
 
 
 def crd(kind: Kind) -> dict[str, Any]:
@@ -127,7 +145,7 @@ def crd(kind: Kind) -> dict[str, Any]:
         "name": VERSION,
         "served": True,
         "storage": True,
-        "subresources": {"status": {}, **kind.subresources},
+        "subresources": {**({"status": {}} if kind.has_status else {}), **kind.subresources},
         "additionalPrinterColumns": [
             {"name": name, "type": type_, "jsonPath": path} | ({"priority": priority} if priority else {})
             for name, type_, path, priority in kind.columns
@@ -149,7 +167,7 @@ def crd(kind: Kind) -> dict[str, Any]:
                 "plural": kind.plural,
                 "singular": kind.name.lower(),
                 "shortNames": [kind.short_name],
-                "categories": ["mcp"],
+                "categories": list(kind.categories),
             },
             "versions": [version],
         },
@@ -164,11 +182,12 @@ def root_schema(kind: Kind) -> dict[str, Any]:
     """
     source = kind.model.model_json_schema(by_alias=True)
     definitions = source.get("$defs", {})
-    spec = structural(source["properties"]["spec"], definitions)
-    status = structural(source["properties"]["status"], definitions)
+    own = source["properties"]
+    parts = {name: structural(own[name], definitions) for name in ("spec", "status") if name in own}
     if kind.spec_rules:
-        spec["x-kubernetes-validations"] = [dict(rule) for rule in kind.spec_rules]
-    status["default"] = {"observedGeneration": -1}
+        parts["spec"]["x-kubernetes-validations"] = [dict(rule) for rule in kind.spec_rules]
+    if "status" in parts:
+        parts["status"]["default"] = {"observedGeneration": -1}
     for name, text in (
         ("apiVersion", "The group and version of this object."),
         ("kind", "The kind of this object."),
@@ -182,8 +201,7 @@ def root_schema(kind: Kind) -> dict[str, Any]:
             "apiVersion": definitions["apiVersion"],
             "kind": definitions["kind"],
             "metadata": {"type": "object"},
-            "spec": spec,
-            "status": status,
+            **parts,
         },
     }
     if kind.root_rules:

@@ -23,6 +23,7 @@ LOG_BYTES = 64 * 1024
 LIST_RESTARTS = 3
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 MERGE = "application/merge-patch+json"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 
 _HIGH = re.compile(rb"[\x7f-\xff]")
@@ -98,9 +99,11 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         limit: int = PAGE_SIZE,
+        as_table: bool = False,
     ) -> AsyncIterator[Page]:
         """The objects of a namespace or, without one, of all, in pages that show one moment.
 
+        With `as_table` of each object its metadata only, and `cells`: what its kind's columns show, by their names.
         Begins anew if that moment is forgotten meanwhile (410); raises Expired if that happens again and again.
         """
         selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
@@ -108,7 +111,10 @@ class Client:
         token, restarts = "", 0
         while True:
             request = transport.Request(
-                "GET", resource.path(namespace), {**params, "continue": token} if token else params
+                "GET",
+                resource.path(namespace),
+                {**params, "continue": token} if token else params,
+                accept=TABLE if as_table else "",
             )
             try:
                 answer = _decoded(await self._transport.call(request))
@@ -132,12 +138,18 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         limit: int = PAGE_SIZE,
+        as_table: bool = False,
     ) -> Listing[T]:
         """The whole list, each item passed through `convert` as its page arrives, to hold one page at a time."""
         items: list[T] = []
         version = ""
         async for page in self.list_pages(
-            resource, namespace, label_selector=label_selector, field_selector=field_selector, limit=limit
+            resource,
+            namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            limit=limit,
+            as_table=as_table,
         ):
             if page.first:
                 items.clear()
@@ -206,15 +218,18 @@ class Client:
         namespace: str = "",
         *,
         uid: str = "",
+        resource_version: str = "",
         propagation: str = "Background",
     ) -> None:
-        """Delete, with `uid` only that very object. Raises NotFound, and Conflict if the UID is another.
+        """Delete, with `uid` only that very object, with `resource_version` only as it was then.
 
+        Raises NotFound, and Conflict if it is another or another version.
         Tried again after an uncertain failure: NotFound may come from the first try, and means the same.
         """
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
-        if uid:
-            options["preconditions"] = {"uid": uid}
+        conditions = {"uid": uid, "resourceVersion": resource_version}
+        if asked := {name: value for name, value in conditions.items() if value}:
+            options["preconditions"] = asked
         await self._write("DELETE", resource.path(namespace, name), options)
 
     async def _apply(
@@ -273,8 +288,16 @@ def _decoded(body: bytes) -> Object:
 
 def _page(resource: resources.Resource, answer: Object, *, first: bool) -> Page:
     """Items of a list come without the kind that the list has in its name: give it back to them."""
-    items = answer.get("items") or []
+    items = answer.get("items") or _rows(answer)
     for item in items:
         item.setdefault("apiVersion", resource.api_version)
         item.setdefault("kind", resource.kind)
     return Page(items, answer["metadata"].get("resourceVersion", ""), first)
+
+
+def _rows(answer: Object) -> list[Object]:
+    names = [column["name"] for column in answer.get("columnDefinitions") or ()]
+    return [
+        {"metadata": row["object"]["metadata"], "cells": dict(zip(names, row["cells"], strict=True))}
+        for row in answer.get("rows") or ()
+    ]

@@ -33,6 +33,7 @@ class Resource:
 MCP_SERVERS = Resource(GROUP, "v1alpha1", "mcpservers", "MCPServer")
 WORKFLOW_TEMPLATES = Resource(GROUP, "v1alpha1", "workflowtemplates", "WorkflowTemplate")
 WORKFLOW_RUNS = Resource(GROUP, "v1alpha1", "workflowruns", "WorkflowRun")
+CACHED_ANSWERS = Resource(GROUP, "v1alpha1", "cachedanswers", "CachedAnswer")
 
 JOBS = Resource("batch", "v1", "jobs", "Job")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")

@@ -33,10 +33,17 @@ class Request:
     content_type: str = JSON
     timeout_seconds: float = READ_TIMEOUT_SECONDS
     repeatable: bool = True
+    accept: str = ""
+    """Empty: whatever the session accepts."""
 
     @property
     def is_write(self) -> bool:
         return self.method != "GET"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        content_type = {"Content-Type": self.content_type} if self.body is not None else {}
+        return content_type | ({"Accept": self.accept} if self.accept else {})
 
 
 class Transport:
@@ -84,7 +91,7 @@ class Transport:
                 self._server + request.path,
                 params=request.params or None,
                 data=request.body,
-                headers={"Content-Type": request.content_type} if request.body is not None else None,
+                headers=request.headers,
                 timeout=aiohttp.ClientTimeout(total=request.timeout_seconds),
                 allow_redirects=False,
             ) as response:

@@ -24,6 +24,7 @@ from mcp_orchestrator.cluster.lease import Elector, LeadershipLost
 from mcp_orchestrator.controllers import health, limits, overview, records, watching
 from mcp_orchestrator.controllers.accounts import RunnerAccounts
 from mcp_orchestrator.controllers.admission import Admission
+from mcp_orchestrator.controllers.answers import Answers
 from mcp_orchestrator.controllers.children import Children
 from mcp_orchestrator.controllers.probe import HttpProbe, Probe
 from mcp_orchestrator.controllers.reconcile import Controller, Reconciler
@@ -139,6 +140,7 @@ class Operator:
         self.queue: WorkQueue[Key] = WorkQueue("mcp-orchestrator")
         self.sweeper = Sweeper(client, self.store, settings.watch_namespaces)
         self.recorder = Recorder(client, instance=settings.identity)
+        self.answers = Answers(client, settings.watch_namespaces, settings.cache_max_answers)
         self._limits = limits.load(settings)
         self.admission = Admission(self.store, self._limits, self.queue.add)
         self._elector = elector
@@ -179,6 +181,7 @@ class Operator:
             asyncio.create_task(self.recorder.run(), name="events"),
             asyncio.create_task(self._explain(), name="explain"),
             asyncio.create_task(limits.follow(self.settings, self._limits, self._set_limits), name="limits"),
+            asyncio.create_task(self.answers.run(self._elector.leading if self._elector else None), name="answers"),
         ]
         return [*running, asyncio.create_task(self._elector.run(), name="lease")] if self._elector else running
 

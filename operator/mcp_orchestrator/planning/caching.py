@@ -13,7 +13,7 @@ from mcp_orchestrator.api.workflowrun import ResolvedServer
 from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplateSpec
 from mcp_orchestrator.planning import retry
 
-FORM = 1
+FORM = 2
 """To be counted up when an answer is kept in another form, so that older runners do not read it."""
 
 

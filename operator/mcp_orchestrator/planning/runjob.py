@@ -93,7 +93,7 @@ def _pod(run: WorkflowRun, timeout_seconds: int, traceparent: str, settings: Set
             podparts.downward("MCP_ORCHESTRATOR_POD_NAME", "metadata.name"),
             podparts.downward("MCP_ORCHESTRATOR_POD_UID", "metadata.uid"),
             *_credentials(settings.object_store),
-            *_cache(run, settings.cache_secret),
+            *_cache(run, settings),
         ],
         "resources": podparts.resources(placement.resources if placement else None),
         "securityContext": podparts.container_security(),
@@ -120,12 +120,16 @@ def _credentials(store: ObjectStore | None) -> Iterator[dict[str, Any]]:
             yield {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
 
-def _cache(run: WorkflowRun, secret: str) -> Iterator[dict[str, Any]]:
+def _cache(run: WorkflowRun, settings: Settings) -> Iterator[dict[str, Any]]:
     """Where the cache is, by reference, since the operator may read no Secret; for a run that may use it."""
-    if secret and run.spec.cache != CacheMode.BYPASS:
+    if run.spec.cache == CacheMode.BYPASS:
+        return
+    yield {"name": "MCP_ORCHESTRATOR_CACHE_MAX_ANSWERS", "value": str(settings.cache_max_answers)}
+    if settings.cache_secret:
         for name, key in CACHE_KEYS.items():
-            # Without them the pod starts all the same, and makes its calls.
-            yield {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": True}}}
+            # Without them the pod starts all the same, and the cache is the cluster's.
+            reference = {"name": settings.cache_secret, "key": key, "optional": True}
+            yield {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
 
 def _volumes(run: WorkflowRun) -> Iterator[dict[str, Any]]:

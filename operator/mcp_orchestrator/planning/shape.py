@@ -31,7 +31,7 @@ def check(kind: crds.Kind, body: Mapping[str, Any]) -> tuple[Mistake, ...]:
 @functools.lru_cache
 def _schemas(name: str) -> tuple[Schema, Schema]:
     """The JSON Schema of a kind, and the schema of its CRD."""
-    kind = next(kind for kind in crds.KINDS if kind.name == name)
+    kind = next(kind for kind in crds.EVERY_KIND if kind.name == name)
     return jsonschema.schema(kind), crds.root_schema(kind)
 
 

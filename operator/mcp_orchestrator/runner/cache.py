@@ -16,11 +16,10 @@ from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.workflowrun import ResolvedServer
 from mcp_orchestrator.planning import caching
 from mcp_orchestrator.runner.results import Answer
+from mcp_orchestrator.runner.sealing import Seal
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 1024 * 1024
-"""The largest answer that is kept, as JSON."""
 PAUSE_SECONDS = 30.0
 """For how long a store that failed is left alone."""
 LEAST_WAIT_SECONDS, MOST_WAIT_SECONDS = 0.02, 0.5
@@ -35,9 +34,12 @@ Unlock = Callable[[], Awaitable[None]]
 
 
 class Store(Protocol):
-    """Keeps bytes by keys. Everything raises StoreFailed, and soon."""
+    """Keeps bytes of a namespace by keys, which are digests. Everything raises StoreFailed, and soon."""
 
-    async def get(self, key: str, most_bytes: int) -> bytes | None:
+    most_bytes: int
+    """The largest value that it keeps."""
+
+    async def get(self, key: str) -> bytes | None:
         """What stands under the key, if it is not more than that."""
 
     async def put(self, key: str, value: bytes, seconds: int) -> None:
@@ -54,6 +56,7 @@ class Cache:
         self._store = store
         self._namespace = namespace
         self._secret = secret
+        self._seal = Seal(secret)
         self._refresh = refresh
         self._back_at = 0.0
 
@@ -61,7 +64,7 @@ class Cache:
         """Where the call's answer stands; nowhere if the key would give away what must be hidden."""
         if hidden and not self._secret:
             return ""
-        return f"{self._namespace}:{caching.digest(self._namespace, server, tool, arguments, self._secret)}"
+        return caching.digest(self._namespace, server, tool, arguments, self._secret)
 
     @asynccontextmanager
     async def turn(self, key: str, patience_seconds: float, wanted: Callable[[], bool]) -> AsyncIterator[Answer | None]:
@@ -82,8 +85,9 @@ class Cache:
         """Keep an answer that was called for, unless it is empty: secret. None if the cache could not be used."""
         if not (key and self._is_there()):
             return None
-        keep = functools.partial(self._store.put, key, encoded, seconds)
-        if encoded and len(encoded) <= MOST_BYTES and not await self._try(keep):
+        closed = self._seal.close(key, encoded) if encoded else b""
+        keep = functools.partial(self._store.put, key, closed, seconds)
+        if closed and len(closed) <= self._store.most_bytes and not await self._try(keep):
             return None
         return CacheUse.REFRESHED if self._refresh else CacheUse.MISS
 
@@ -91,7 +95,8 @@ class Cache:
         clock = asyncio.get_running_loop().time
         end, wait, locked = clock() + seconds, LEAST_WAIT_SECONDS, False
         while True:
-            found = _read(await self._store.get(key, MOST_BYTES))
+            kept = await self._store.get(key)
+            found = self._seal.open(key, kept) if kept else None
             if found or locked or clock() >= end or not wanted():
                 return found
             if unlock := await self._store.lock(key, seconds):
@@ -116,13 +121,3 @@ class Cache:
     def _leave_alone(self, failed: StoreFailed) -> None:
         self._back_at = asyncio.get_running_loop().time() + PAUSE_SECONDS
         log.warning("the cache is left alone for %g s: %s", PAUSE_SECONDS, failed)
-
-
-def _read(data: bytes | None) -> Answer | None:
-    """The answer that was kept; None where there is none, or something else."""
-    if data is None:
-        return None
-    try:
-        return Answer.decode(data)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None

@@ -4,37 +4,51 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
+from mcp_orchestrator import settings
 from mcp_orchestrator.api.cache import CacheMode
 from mcp_orchestrator.api.workflowrun import WorkflowRun
-from mcp_orchestrator.runner.cache import Cache, StoreFailed
-from mcp_orchestrator.settings import PREFIX
+from mcp_orchestrator.cluster.config import Connection
+from mcp_orchestrator.runner.cache import Cache, Store, StoreFailed
 
 log = logging.getLogger(__name__)
 
-URL, KEY, CERTIFICATES = f"{PREFIX}CACHE_URL", f"{PREFIX}CACHE_KEY", f"{PREFIX}CACHE_CA"
+URL, KEY, CERTIFICATES = (f"{settings.PREFIX}CACHE_{name}" for name in ("URL", "KEY", "CA"))
+NO_STORE = "no answers are kept in the cluster (cache.maxAnswers is 0), and the Secret of the cache has no url"
 
 
 @asynccontextmanager
-async def of_run(run: WorkflowRun, environ: Mapping[str, str]) -> AsyncIterator[Cache | None]:
+async def of_run(run: WorkflowRun, environ: Mapping[str, str], connection: Connection) -> AsyncIterator[Cache | None]:
     """The run's cache; None where there is none, or nothing that would be in it."""
-    url = environ.get(URL, "").strip()
-    if not url or run.spec.cache == CacheMode.BYPASS or not _asks(run):
+    if run.spec.cache == CacheMode.BYPASS or not _asks(run):
         yield None
         return
-    # Imported here: the client takes a third of a second.
-    from mcp_orchestrator.runner import redisstore
+    async with AsyncExitStack() as stack:
+        cache = None
+        try:
+            store = await _store(run, environ, connection, stack)
+            secret = environ.get(KEY, "").encode()
+            cache = Cache(store, run.metadata.namespace, secret, refresh=run.spec.cache == CacheMode.REFRESH)
+        except StoreFailed as failed:
+            log.warning("there is no cache: %s", failed)
+        yield cache
 
-    try:
-        store = redisstore.RedisStore(url, environ.get(CERTIFICATES, ""))
-    except StoreFailed as failed:
-        log.warning("there is no cache: %s", failed)
-        yield None
-        return
-    async with store:
-        secret = environ.get(KEY, "").encode()
-        yield Cache(store, run.metadata.namespace, secret, refresh=run.spec.cache == CacheMode.REFRESH)
+
+async def _store(run: WorkflowRun, environ: Mapping[str, str], connection: Connection, stack: AsyncExitStack) -> Store:
+    """Redis or Valkey where the Secret says so, else the cluster. Raises StoreFailed."""
+    namespace = run.metadata.namespace
+    if url := environ.get(URL, "").strip():
+        # Imported here: the client takes a third of a second.
+        from mcp_orchestrator.runner import redisstore
+
+        return await stack.enter_async_context(redisstore.RedisStore(url, namespace, environ.get(CERTIFICATES, "")))
+    if not settings.read(environ).cache_max_answers:
+        raise StoreFailed(NO_STORE)
+    from mcp_orchestrator.runner import clusterstore
+
+    client = await stack.enter_async_context(clusterstore.client(connection))
+    return clusterstore.ClusterStore(client, namespace, run.metadata.name)
 
 
 def _asks(run: WorkflowRun) -> bool:

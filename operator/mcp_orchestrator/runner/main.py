@@ -186,7 +186,7 @@ async def execute_taken(client: Client, run: WorkflowRun, pod: Pod, environment:
     await resuming.keep(known, report)
     applier.start()
     try:
-        ending = await _execute(run, environment, stop, notes, given, known)
+        ending = await _execute(client, run, environment, stop, notes, given, known)
     except Stopped:
         await applier.finish(again=True)
         raise
@@ -214,6 +214,7 @@ async def _known(client: Client, run: WorkflowRun, objects: Objects | None) -> M
 
 
 async def _execute(
+    client: Client,
     run: WorkflowRun,
     environment: Environment,
     stop: Stopper,
@@ -241,7 +242,7 @@ async def _execute(
     traceparent = run.status.traceparent or environment.traceparent
     urls = {server.name: server.url for server in run.status.servers}
     async with (
-        caches.of_run(run, os.environ) as cache,
+        caches.of_run(run, os.environ, client.connection) as cache,
         tools.McpCaller(urls, run_uid=run.metadata.uid, traceparent=traceparent) as caller,
     ):
         return await execute.execute(

@@ -19,16 +19,33 @@ class Unreadable(ValueError):
 
 def pack(answer: Answer) -> bytes:
     """The answer's bytes: the same each time."""
-    return gzip.compress(answer.encode(), LEVEL, mtime=0)
+    return compress(answer.encode())
 
 
 def unpack(data: bytes, digest: str) -> Answer:
     """The answer of that digest. Raises Unreadable."""
+    encoded = decompress(data)
+    if hashlib.sha256(encoded).hexdigest()[: len(digest)] != digest:
+        raise Unreadable("they were changed")
+    return decode(encoded)
+
+
+def compress(encoded: bytes) -> bytes:
+    """An answer's JSON, made small."""
+    return gzip.compress(encoded, LEVEL, mtime=0)
+
+
+def decompress(data: bytes) -> bytes:
+    """What was compressed, no further than an answer goes: others may have made it a bomb. Raises Unreadable."""
     try:
-        # No further than an answer goes: whoever changed the bytes may have made them a bomb.
-        encoded = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, values.RESULT_BYTES + 1)
-        if hashlib.sha256(encoded).hexdigest()[: len(digest)] != digest:
-            raise Unreadable("they were changed")
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, values.RESULT_BYTES + 1)
+    except zlib.error as error:
+        raise Unreadable(str(error)) from error
+
+
+def decode(encoded: bytes) -> Answer:
+    """The answer that its JSON says. Raises Unreadable."""
+    try:
         return Answer.decode(encoded)
-    except (ValueError, KeyError, zlib.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unreadable(str(error)) from error

@@ -27,7 +27,9 @@ EXAMPLE = "redis://HOST:6379/0 or rediss://USER:PASSWORD@HOST:6379/0"
 class RedisStore:
     """A cache.Store."""
 
-    def __init__(self, url: str, certificates: str = "") -> None:
+    most_bytes = 1024 * 1024
+
+    def __init__(self, url: str, namespace: str, certificates: str = "") -> None:
         """The store at the URL; nothing is asked of it yet. Raises StoreFailed for a URL that is none."""
         options: dict[str, Any] = {"max_connections": CONNECTIONS, "timeout": PATIENCE_SECONDS}
         # Once more and at once, since servers close connections that were idle; there is no time for pauses.
@@ -40,6 +42,7 @@ class RedisStore:
             # Its own words may quote the URL, which has a password in it.
             raise StoreFailed(f"url of the Secret is none like {EXAMPLE}") from None
         self._redis = Redis.from_pool(pool)
+        self._prefix = f"{PREFIX}{namespace}:"
 
     async def __aenter__(self) -> Self:
         return self
@@ -49,21 +52,23 @@ class RedisStore:
     ) -> None:
         await self._redis.aclose()
 
-    async def get(self, key: str, most_bytes: int) -> bytes | None:
-        """What stands under the key, if it is not more than that."""
+    async def get(self, key: str) -> bytes | None:
+        """What stands under the key, if it is not more than `most_bytes`."""
         async with _asking():
             # Not GET: what others write there may be of any size.
-            found = await self._redis.getrange(PREFIX + key, 0, most_bytes)
-        return found if isinstance(found, bytes) and 0 < len(found) <= most_bytes else None
+            found = await self._redis.getrange(self._prefix + key, 0, self.most_bytes)
+        return found if isinstance(found, bytes) and 0 < len(found) <= self.most_bytes else None
 
     async def put(self, key: str, value: bytes, seconds: int) -> None:
         """Let the value stand there for so long."""
         async with _asking():
-            await self._redis.set(PREFIX + key, value, ex=seconds)
+            await self._redis.set(self._prefix + key, value, ex=seconds)
 
     async def lock(self, key: str, seconds: float) -> Unlock | None:
         """Lock the key for so long at the most, unless somebody else has."""
-        lock = Lock(self._redis, f"{PREFIX}{key}:lock", timeout=max(seconds, LEAST_LOCK_SECONDS), thread_local=False)
+        lock = Lock(
+            self._redis, f"{self._prefix}{key}:lock", timeout=max(seconds, LEAST_LOCK_SECONDS), thread_local=False
+        )
 
         async def unlock() -> None:
             async with _asking():

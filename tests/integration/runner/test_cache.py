@@ -1,10 +1,9 @@
-"""The cache against a real Valkey server: the store by itself, many engines at once, and whole runners."""
+"""The cache in a real Valkey server, and in a real cluster: what both stores do, by themselves and for many engines."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-import time
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,38 +11,46 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from redis.asyncio import Redis
 from tests.builders import a_spec, a_task
 from tests.integration.runner import keyvalue
-from tests.integration.runner.keyvalue import PASSWORD, Server
+from tests.integration.runner.cachestores import InCluster, Place, Valkey
 from tests.unit.runner.scripted_tools import Records, ScriptedTools, after, failing, in_turn, servers
 from tests.waiting import eventually
 
 from mcp_orchestrator.api.cache import CacheUse, TaskCache
+from mcp_orchestrator.cluster.config import Connection
 from mcp_orchestrator.runner import execute
-from mcp_orchestrator.runner.cache import MOST_BYTES, Cache, StoreFailed
-from mcp_orchestrator.runner.redisstore import PATIENCE_SECONDS, RedisStore
+from mcp_orchestrator.runner.cache import Cache
+from mcp_orchestrator.runner.sealing import Seal
 
 RUNS = 50
+SECRET = b"the key of the cache"
+KEY, OTHER_KEY = "1" * 64, "2" * 64
 
 
 @pytest_asyncio.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    async with keyvalue.serving(tmp_path) as running:
-        yield running
+async def valkey(tmp_path: Path) -> AsyncIterator[Valkey]:
+    async with keyvalue.serving(tmp_path) as server:
+        yield Valkey(server, "n")
 
 
-@pytest_asyncio.fixture
-async def store(server: Server) -> AsyncIterator[RedisStore]:
-    async with RedisStore(server.url) as found:
-        yield found
+@pytest.fixture
+def in_cluster(connection: Connection, namespace: str) -> InCluster:
+    return InCluster(connection, namespace)
 
 
-async def a_run(url: str, tools: ScriptedTools, secret: bytes = b"", **arguments: Any) -> Records:
-    """A whole engine with a connection of its own, as a runner has."""
+@pytest.fixture(params=["valkey", "in_cluster"])
+def place(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+async def a_run(
+    place: Place, tools: ScriptedTools, secret: bytes = b"", *, refresh: bool = False, **arguments: Any
+) -> Records:
+    """A whole engine with a store of its own, as a runner has."""
     workflow = a_spec(a_task("a", cache=TaskCache(ttl_seconds=60), arguments=arguments))
     records = Records(secret=secret)
-    async with RedisStore(url) as store:
+    async with place.store() as store:
         await execute.execute(
             workflow,
             {},
@@ -51,7 +58,7 @@ async def a_run(url: str, tools: ScriptedTools, secret: bytes = b"", **arguments
             tools,
             records,
             timeout_seconds=60,
-            cache=Cache(store, "default", b"the key of the cache"),
+            cache=Cache(store, place.namespace, SECRET, refresh=refresh),
         )
     return records
 
@@ -60,136 +67,109 @@ def uses(runs: list[Records]) -> list[CacheUse | None]:
     return sorted((run.last("a").cache for run in runs), key=str)
 
 
-async def test_fifty_runs_that_ask_the_same_at_once_make_one_call(server: Server) -> None:
+async def test_fifty_runs_that_ask_the_same_at_once_make_one_call(place: Place) -> None:
     tools = ScriptedTools({"a": after(0.3, {"n": 1})})
-    runs = await asyncio.gather(*(a_run(server.url, tools) for _ in range(RUNS)))
+    runs = await asyncio.gather(*(a_run(place, tools) for _ in range(RUNS)))
     assert len(tools.calls) == 1
     assert uses(runs) == [CacheUse.HIT] * (RUNS - 1) + [CacheUse.MISS]
     assert all(run.last("a").answer.result == {"n": 1} for run in runs)  # type: ignore[union-attr]
 
 
-async def test_of_two_runs_the_second_calls_if_the_first_fails(server: Server) -> None:
+async def test_runs_that_refresh_at_once_all_call_and_one_answer_stays(place: Place) -> None:
+    tools = ScriptedTools({"a": after(0, {"n": 1})})
+    runs = await asyncio.gather(*(a_run(place, tools, refresh=True) for _ in range(RUNS)))
+    assert (len(tools.calls), uses(runs)) == (RUNS, [CacheUse.REFRESHED] * RUNS)
+    assert len(await place.contents()) == 1
+
+
+async def test_of_two_runs_the_second_calls_if_the_first_fails(place: Place) -> None:
     tools = ScriptedTools({"a": failing(0.2)})
-    await asyncio.gather(*(a_run(server.url, tools) for _ in range(2)))
+    await asyncio.gather(*(a_run(place, tools) for _ in range(2)))
     assert len(tools.calls) == 2
     assert tools.most == 1
-    assert await server.contents() == {}
+    assert await place.contents() == {}
 
 
-async def test_no_secret_gets_into_the_server(server: Server) -> None:
+async def test_no_secret_gets_into_the_store_and_what_does_can_be_read_with_the_key_alone(place: Place) -> None:
     tools = ScriptedTools({"a": in_turn(after(0, "harmless"), after(0, "it was s3cret"))})
-    told = await a_run(server.url, tools, secret=b"s3cret", token="s3cret")  # noqa: S106 - the test's own
-    repeated = await a_run(server.url, tools, secret=b"s3cret")
+    told = await a_run(place, tools, secret=b"s3cret", token="s3cret")  # noqa: S106 - the test's own
+    repeated = await a_run(place, tools, secret=b"s3cret")
     assert uses([told, repeated]) == [CacheUse.MISS, CacheUse.MISS]
-    contents = await server.contents()
-    assert list(contents.values()) == [b'{"structured":["harmless"],"content":[]}']
-    assert "s3cret" not in str(contents)
+    ((key, data),) = (await place.contents()).items()
+    found = Seal(SECRET).open(key, data)
+    assert found
+    assert found.result == "harmless"
+    assert Seal().open(key, data) is None
 
 
-async def test_a_run_goes_on_without_a_server(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    await server.stop()
-    records = await a_run(server.url, tools := ScriptedTools({"a": after(0, 1)}))
+async def test_a_run_goes_on_without_a_store(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    records = await a_run(await place.out_of_order(), tools := ScriptedTools({"a": after(0, 1)}))
     assert (len(tools.calls), records.last("a").cache) == (1, None)
     assert "the cache is left alone for 30 s: " in caplog.text
-    assert PASSWORD not in caplog.text
+    assert keyvalue.PASSWORD not in caplog.text
 
 
-async def test_a_value_stands_until_its_end(server: Server, store: RedisStore) -> None:
-    await store.put("n:1", b"value", 1)
-    assert await store.get("n:1", 10) == b"value"
-    assert 0 < await server.seconds_left("mcp-orchestrator:n:1") <= 1
+async def test_a_value_stands_until_its_end(place: Place) -> None:
+    async with place.store() as store:
+        await store.put(KEY, b"value", 1)
+        assert await store.get(KEY) == b"value"
 
-    async def over() -> bool:
-        return await store.get("n:1", 10) is None
+        async def over() -> bool:
+            return await store.get(KEY) is None
 
-    await eventually("the end of the value", over)
-
-
-async def test_a_value_that_is_too_large_is_not_there_and_is_not_sent(server: Server, store: RedisStore) -> None:
-    await store.put("n:1", b"x" * (MOST_BYTES + 1), 60)
-    assert await store.get("n:1", MOST_BYTES) is None
-    before = await server.bytes_sent()
-    assert await store.get("n:1", 1024) is None
-    assert await server.bytes_sent() - before < MOST_BYTES
+        await eventually("the end of the value", over)
 
 
-async def test_a_lock_is_one_holders_until_it_is_given_back(server: Server) -> None:
+async def test_a_value_of_any_allowed_size_comes_back_as_it_was_and_a_later_one_takes_its_place(place: Place) -> None:
+    async with place.store() as store:
+        for value in (os.urandom(store.most_bytes), b"\x00"):
+            await store.put(KEY, value, 60)
+            assert await store.get(KEY) == value
+
+
+async def test_a_value_that_is_over_gives_way_to_a_lock_and_to_the_next_value(place: Place) -> None:
+    async with place.store() as store:
+        await store.put(KEY, b"old", 1)
+
+        async def over() -> bool:
+            return await store.get(KEY) is None
+
+        await eventually("the end of the value", over)
+        assert await store.lock(KEY, 30)
+        assert await store.get(KEY) is None
+        await store.put(KEY, b"new", 60)
+        assert await store.get(KEY) == b"new"
+
+
+async def test_a_lock_is_one_holders_until_it_is_given_back(place: Place) -> None:
     async with AsyncExitStack() as stack:
-        one, other = [await stack.enter_async_context(RedisStore(server.url)) for _ in range(2)]
-        unlock = await one.lock("n:1", 30)
+        one, other = [await stack.enter_async_context(place.store()) for _ in range(2)]
+        unlock = await one.lock(KEY, 30)
         assert unlock
-        assert await other.lock("n:1", 30) is None
-        assert await other.lock("n:2", 30) is not None
+        assert await other.lock(KEY, 30) is None
+        assert await other.lock(OTHER_KEY, 30) is not None
         await unlock()
-        assert await other.lock("n:1", 30) is not None
+        assert await other.lock(KEY, 30) is not None
 
 
-async def test_a_lock_that_is_over_is_not_taken_from_the_next_one(server: Server, store: RedisStore) -> None:
-    late = await store.lock("n:1", 0.1)
-    assert late
-    assert await server.seconds_left("mcp-orchestrator:n:1:lock") <= 1
+async def test_a_lock_that_is_over_is_not_taken_from_the_next_one(place: Place) -> None:
+    async with AsyncExitStack() as stack:
+        one, other, third = [await stack.enter_async_context(place.store()) for _ in range(3)]
+        late = await one.lock(KEY, 0.1)
+        assert late
 
-    async def next_one() -> bool:
-        return await store.lock("n:1", 30) is not None
+        async def next_one() -> bool:
+            return await other.lock(KEY, 30) is not None
 
-    await eventually("the end of the lock", next_one)
-    await late()
-    assert await store.lock("n:1", 30) is None
+        await eventually("the end of the lock", next_one)
+        await late()
+        assert await third.lock(KEY, 30) is None
 
 
-async def test_a_user_with_the_rights_that_the_docs_give_can_do_all_that_is_needed_and_no_more(server: Server) -> None:
-    docs = (Path(__file__).parents[3] / "docs" / "chart.md").read_text()
-    found = re.search("`(ACL SETUSER team-a on >PASSWORD [^`]+)`", docs)
-    assert found
-    async with Redis.from_url(server.url) as client:
-        await client.execute_command(*found[1].split())
-    async with RedisStore(f"redis://team-a:PASSWORD@127.0.0.1:{server.port}/0") as store:
-        await store.put("team-a:1", b"value", 60)
-        assert await store.get("team-a:1", 10) == b"value"
-        unlock = await store.lock("team-a:1", 30)
+async def test_a_value_outlasts_the_lock_under_which_it_was_put(place: Place) -> None:
+    async with place.store() as store:
+        unlock = await store.lock(KEY, 30)
         assert unlock
+        await store.put(KEY, b"value", 60)
         await unlock()
-        assert list(await server.contents()) == ["mcp-orchestrator:team-a:1"]
-        with pytest.raises(StoreFailed, match="NoPermissionError: "):
-            await store.get("team-b:1", 10)
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        pytest.param(
-            "redis://:wrong@127.0.0.1:{port}/0", "AuthenticationError: check url of the Secret", id="password"
-        ),
-        pytest.param("redis://127.0.0.1:{port}/0", "AuthenticationError: check url of the Secret", id="no password"),
-        pytest.param("redis://127.0.0.1:1/0", "ConnectionError: check url of the Secret", id="nobody there"),
-    ],
-)
-async def test_a_store_that_can_not_be_used_says_why_in_its_own_words(server: Server, url: str, words: str) -> None:
-    async with RedisStore(url.format(port=server.port)) as store:
-        with pytest.raises(StoreFailed, match=words):
-            await store.get("n:1", 10)
-
-
-@pytest.mark.parametrize("url", ["http://me:s3cret@host", "s3cret", "redis://me:s3cret@host:port"])
-def test_a_url_that_is_none_is_refused_without_being_shown(url: str) -> None:
-    with pytest.raises(StoreFailed, match="is none like redis://HOST") as raised:
-        RedisStore(url)
-    assert "s3cret" not in str(raised.value)
-
-
-async def test_a_server_that_says_nothing_is_given_up_on() -> None:
-    gone = asyncio.Event()
-
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-        await writer.wait_closed()
-        gone.set()
-
-    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    async with silent, RedisStore(f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}/0") as store:
-        begun = time.monotonic()
-        with pytest.raises(StoreFailed, match="it does not answer in time"):
-            await store.get("n:1", 10)
-        assert time.monotonic() - begun < PATIENCE_SECONDS + 5
-        await gone.wait()
+        assert await store.get(KEY) == b"value"

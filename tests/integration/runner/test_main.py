@@ -218,17 +218,19 @@ async def test_without_a_cluster_the_remedy_is_in_the_termination_message(scene:
     assert "/nowhere" in (scene.directory / "termination-log").read_text()
 
 
+@pytest.mark.parametrize("place", ["valkey", "cluster"])
 async def test_a_later_run_takes_the_answer_of_an_earlier_one_and_the_log_tells(
-    scene: Scene, server: str, tmp_path: Path
+    scene: Scene, server: str, tmp_path: Path, place: str
 ) -> None:
     workflow = {
         "cache": {"ttlSeconds": 60},
         "tasks": [a_task("sum", "add", {"a": 1, "b": "${{ 1 + 1 }}"}, idempotent=True), a_task("meta", "echo_meta")],
     }
     async with keyvalue.serving(tmp_path) as store:
+        told = {"MCP_ORCHESTRATOR_CACHE_URL": store.url} if place == "valkey" else {}
         for name, use in (("first", "Miss"), ("second", "Hit")):
             await scene.admit({"x": server}, workflow, name)
-            code, status, runner = await scene.run(name, MCP_ORCHESTRATOR_CACHE_URL=store.url)
+            code, status, runner = await scene.run(name, **told)
             assert code == 0
             shown = {task["name"]: task for task in status["tasks"]}
             assert shown["sum"]["result"] == {"result": 3}
@@ -236,4 +238,7 @@ async def test_a_later_run_takes_the_answer_of_an_earlier_one_and_the_log_tells(
             assert shown["sum"].get("attempts") == (1 if use == "Miss" else None)
             assert "cache" not in shown["meta"]
             assert [line["cache"] for line in runner.lines if "cache" in line] == [use]
-        assert all(key.startswith(f"mcp-orchestrator:{scene.namespace}:") for key in await store.contents())
+        found = await scene.client.list_all(resources.CACHED_ANSWERS, scene.namespace, convert=dict)
+        keys = list(await store.contents())
+        assert (len(keys), len(found.items)) == ((1, 0) if place == "valkey" else (0, 1))
+        assert all(key.startswith(f"mcp-orchestrator:{scene.namespace}:") for key in keys)

@@ -98,6 +98,24 @@ async def test_delete_asks_for_the_very_object_and_for_its_children() -> None:
     assert server.received[0].body["propagationPolicy"] == "Foreground"
 
 
+async def test_delete_asks_for_the_version_that_was_seen() -> None:
+    async with a_client(ok(), ok()) as (subject, server):
+        await subject.delete(resources.JOBS, "j", "team", resource_version="7")
+        await subject.delete(resources.JOBS, "j", "team")
+    assert [received.body.get("preconditions") for received in server.received] == [{"resourceVersion": "7"}, None]
+
+
+async def test_a_table_has_metadata_and_what_the_columns_show() -> None:
+    row = {"cells": ["a", "soon"], "object": {"kind": "PartialObjectMetadata", "metadata": {"name": "a"}}}
+    columns = [{"name": "Name"}, {"name": "Until"}]
+    table = {"kind": "Table", "metadata": {"resourceVersion": "7"}, "columnDefinitions": columns, "rows": [row]}
+    async with a_client(ok(table), ok({"metadata": {}, "items": []})) as (subject, server):
+        found = await subject.list_all(resources.WORKFLOW_RUNS, "team", convert=dict, as_table=True)
+        await subject.list_all(resources.WORKFLOW_RUNS, "team", convert=dict)
+    assert [(one["metadata"], one["cells"]) for one in found.items] == [({"name": "a"}, {"Name": "a", "Until": "soon"})]
+    assert [request.headers["Accept"] for request in server.received] == [client.TABLE, "application/json, */*"]
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [

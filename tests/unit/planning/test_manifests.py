@@ -317,6 +317,7 @@ def test_the_runner_knows_its_run_and_its_pod() -> None:
         "MCP_ORCHESTRATOR_RUN_TIMEOUT_SECONDS": "90",
         "MCP_ORCHESTRATOR_LOG_LEVEL": "DEBUG",
         "MCP_ORCHESTRATOR_MODE": "development",
+        "MCP_ORCHESTRATOR_CACHE_MAX_ANSWERS": "500",
         "TRACEPARENT": "00-a-b-01",
         "MCP_ORCHESTRATOR_POD_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
         "MCP_ORCHESTRATOR_POD_UID": {"fieldRef": {"fieldPath": "metadata.uid"}},
@@ -347,6 +348,13 @@ def test_the_runner_learns_where_the_cache_is_by_reference_and_starts_without_it
     for name, key in (("URL", "url"), ("KEY", "key"), ("CA", "ca.crt")):
         reference = {"name": "cache", "key": key, "optional": True}
         assert found[f"MCP_ORCHESTRATOR_CACHE_{name}"] == {"secretKeyRef": reference}
+
+
+def test_the_runner_learns_whether_answers_may_stand_in_the_cluster() -> None:
+    (runner,) = job_of(settings=replace(SETTINGS, cache_max_answers=0))["spec"]["template"]["spec"]["containers"]
+    assert {name: value for name, value in environment(runner).items() if "CACHE" in name} == {
+        "MCP_ORCHESTRATOR_CACHE_MAX_ANSWERS": "0"
+    }
 
 
 def test_a_run_that_bypasses_the_cache_does_not_learn_where_it_is() -> None:

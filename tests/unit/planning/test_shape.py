@@ -12,7 +12,7 @@ from tests.integration.test_crds import BROKEN_RULES, WHOLE, Json, Path_, constr
 from mcp_orchestrator.api import crds
 from mcp_orchestrator.planning import mistakes, shape
 
-KINDS = {kind.name: kind for kind in crds.KINDS}
+KINDS = {kind.name: kind for kind in crds.EVERY_KIND}
 
 
 def check(whole: Json) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +17,8 @@ from mcp_orchestrator.api.cache import Cache as Default
 from mcp_orchestrator.api.cache import CacheUse, TaskCache
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowtemplate import ForEach, OnFailure, Task
-from mcp_orchestrator.runner.cache import MOST_BYTES, PAUSE_SECONDS, Cache, StoreFailed, Unlock
+from mcp_orchestrator.runner.cache import PAUSE_SECONDS, Cache, StoreFailed, Unlock
+from mcp_orchestrator.runner.sealing import Seal
 
 HIT, MISS = CacheUse.HIT, CacheUse.MISS
 
@@ -30,8 +33,9 @@ class Memory:
     locks: dict[str, float] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     asked_at: float = 0.0
+    most_bytes: int = 1024
 
-    async def get(self, key: str, most_bytes: int) -> bytes | None:
+    async def get(self, key: str) -> bytes | None:
         self._ask("get")
         return self.values.get(key)
 
@@ -146,12 +150,16 @@ def test_an_answer_that_does_not_succeed_here_is_asked_for_anew() -> None:
     assert use(one_call(store, picky)) == (0, HIT, {"good": True})
 
 
-@pytest.mark.parametrize("rubbish", [b"", b"{", b"[]", b"null", b"{}", b'{"content": 3}', b"\xff"])
-def test_what_can_not_be_read_is_not_there(rubbish: bytes) -> None:
+RUBBISH = [b"", b"{", b"[]", b"null", b"{}", b'{"content": 3}', b"\xff"]
+
+
+@pytest.mark.parametrize("key", [b"", b"k"], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("rubbish", [*RUBBISH, *map(gzip.compress, RUBBISH), gzip.compress(b"0" * 2**26), bytes(64)])
+def test_what_can_not_be_read_is_not_there(rubbish: bytes, key: bytes) -> None:
     store = Memory()
-    one_call(store, cached())
+    one_call(store, cached(), key=key)
     store.values = dict.fromkeys(store.values, rubbish)
-    assert use(one_call(store, cached(), after(0, "newer"))) == (1, MISS, "newer")
+    assert use(one_call(store, cached(), after(0, "newer"), key=key)) == (1, MISS, "newer")
 
 
 def test_a_result_in_which_a_secret_turns_up_is_not_kept() -> None:
@@ -170,9 +178,26 @@ def test_a_secret_among_the_arguments_needs_a_key_that_hides_it() -> None:
 
 
 def test_a_very_large_answer_is_not_kept() -> None:
-    store = Memory()
-    assert use(one_call(store, cached(), after(0, "x" * MOST_BYTES)))[:2] == (1, MISS)
+    store, random = Memory(), os.urandom(1024).hex()
+    assert use(one_call(store, cached(), after(0, random)))[:2] == (1, MISS)
     assert store.values == {}
+    assert store.locks == {}
+
+
+def test_an_answer_is_kept_compressed() -> None:
+    store = Memory()
+    one_call(store, cached(), after(0, "x" * 100_000))
+    assert use(one_call(store, cached())) == (0, HIT, "x" * 100_000)
+
+
+def test_with_a_key_answers_are_encrypted_and_each_can_be_read_in_its_own_place_alone() -> None:
+    store, tasks = Memory(), [cached(arguments={"n": n}) for n in range(2)]
+    for task in tasks:
+        one_call(store, task, after(0, "fresh"), key=b"k")
+    assert [Seal().open(place, value) for place, value in store.values.items()] == [None, None]
+    (one, first), (other, second) = store.values.items()
+    store.values = {one: second, other: first}
+    assert use(one_call(store, tasks[0], after(0, "newer"), key=b"k")) == (1, MISS, "newer")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,10 @@
 - apiGroups: [mcp-orchestrator.io]
   resources: [mcpservers/finalizers, workflowruns/finalizers]
   verbs: [update]
+# Those that are over are deleted. What is in them is the runners' affair.
+- apiGroups: [mcp-orchestrator.io]
+  resources: [cachedanswers]
+  verbs: [list, delete]
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, delete]
@@ -56,6 +60,10 @@
 - apiGroups: [mcp-orchestrator.io]
   resources: [workflowruns/status]
   verbs: [patch]
+# Answers of calls, which stand under digests: whoever can make the call knows the name, and nobody sees the others.
+- apiGroups: [mcp-orchestrator.io]
+  resources: [cachedanswers]
+  verbs: [get, create, patch]
 # Results that are too large for the status, and sensitive outputs. An admission policy holds a runner to its own.
 - apiGroups: [""]
   resources: [configmaps, secrets]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from tests.chart import helm
 
 from mcp_orchestrator import settings
+from mcp_orchestrator.api.limits import Limits
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
@@ -20,7 +22,7 @@ def test_every_pod_meets_the_restricted_pod_security_standard() -> None:
         assert spec["securityContext"]["runAsUser"] == 10001
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
-        assert {key for volume in spec.get("volumes", ()) for key in volume} <= {"name", "emptyDir"}
+        assert {key for volume in spec.get("volumes", ()) for key in volume} <= {"name", "emptyDir", "configMap"}
         for container in spec["containers"]:
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False
@@ -63,12 +65,12 @@ def test_a_disruption_budget_is_for_more_than_one_replica(replicas: int, expecte
 
 def test_the_operator_accepts_the_environment_that_the_chart_gives() -> None:
     values: dict[str, Any] = helm.NO_CRDS | {
-        "mode": "development", "logLevel": "DEBUG", "maxConcurrentWorkflows": 3, "timeoutMilliseconds": 7_200_000,
+        "mode": "development", "logLevel": "DEBUG", "timeoutMilliseconds": 7_200_000,
         "workers": 2, "watchNamespaces": ["a", "b"], "workloads": {"image": "x:y", "imagePullPolicy": "Never"},
         "cache": {"secretName": "cache", "maxAnswers": 7},
     }  # fmt: skip
     read = settings.read(helm.environment(values))
-    assert (read.mode, read.log_level, read.max_concurrent_workflows) == ("development", "DEBUG", 3)
+    assert (read.mode, read.log_level) == ("development", "DEBUG")
     assert (read.timeout_seconds, read.workers, read.watch_namespaces) == (7200, 2, ("a", "b"))
     assert (read.image, read.image_pull_policy) == ("x:y", "Never")
     assert (read.cache_secret, read.cache_max_answers) == ("cache", 7)
@@ -83,10 +85,36 @@ def test_the_operator_knows_the_object_store_that_the_chart_names() -> None:
 
 def test_the_charts_defaults_are_the_operators() -> None:
     given, default = settings.read(helm.environment()), settings.Settings()
-    assert (given.max_concurrent_workflows, given.timeout_seconds) == (10, 3600)
+    assert given.timeout_seconds == 3600
+    assert limits_of() == Limits(max_concurrent_runs=default.max_concurrent_workflows)
     names = ("mode", "log_level", "max_concurrent_workflows", "timeout_seconds", "workers", "image_pull_policy")
     for name in (*names, "cache_secret", "cache_max_answers"):
         assert getattr(given, name) == getattr(default, name), name
+
+
+def limits_of(values: dict[str, Any] = helm.NO_CRDS) -> Limits:
+    """What the operator reads in the file that its pod mounts."""
+    (path,) = (value for name, value in helm.environment(values).items() if name == "MCP_ORCHESTRATOR_LIMITS_FILE")
+    spec = helm.deployment(values)["spec"]["template"]["spec"]
+    (volume,) = (one for one in spec["volumes"] if "configMap" in one)
+    (mount,) = (one for one in spec["containers"][0]["volumeMounts"] if one["name"] == volume["name"])
+    held = helm.the("ConfigMap", volume["configMap"]["name"], values)["data"]
+    return Limits.model_validate(yaml.safe_load(held[path.removeprefix(f"{mount['mountPath']}/")]))
+
+
+def test_the_operator_accepts_the_limits_that_the_chart_gives() -> None:
+    limits = {"perNamespace": 0, "namespaces": {"team-a": 1, "77": 2}, "agingSeconds": 60}
+    assert limits_of(helm.NO_CRDS | {"maxConcurrentWorkflows": 3, "limits": limits}) == Limits(
+        max_concurrent_runs=3,
+        max_concurrent_runs_per_namespace=0,
+        namespaces={"team-a": 1, "77": 2},
+        aging_seconds=60,
+    )
+
+
+def test_other_limits_make_no_new_pods() -> None:
+    changed = helm.NO_CRDS | {"maxConcurrentWorkflows": 3, "limits": {"perNamespace": 1}}
+    assert helm.deployment(changed) == helm.deployment()
 
 
 def test_a_pod_knows_its_name_and_namespace() -> None:

@@ -102,7 +102,7 @@ def test_the_operator_may_do_what_it_does() -> None:
         *(f"{own}/{kind}/finalizers:update" for kind in ("mcpservers", "workflowruns")),
         *(f"{own}/cachedanswers:{verb}" for verb in ("list", "delete")),
         *(f"{child}:{verb}" for child in children for verb in (*look, "create")),
-        *("apps/deployments:patch", "/services:patch", "/pods:list"),
+        *("apps/deployments:patch", "/services:patch", "/pods:list", "batch/jobs:delete"),
         *("events.k8s.io/events:create", "events.k8s.io/events:list"),
         "/configmaps:get",
         "rbac.authorization.k8s.io/clusterroles[mcp-orchestrator-runner]:bind",

@@ -31,6 +31,8 @@ OTHER: dict[str, Any] = {
     "image.pullPolicy": "Always",
     "imagePullSecrets": [{"name": "a"}],
     "livenessProbe": {"httpGet": {"path": "/x", "port": "http"}},
+    "limits.namespaces": {"a": 1},
+    "limits.perNamespace": 1,
     "logLevel": "DEBUG",
     "metrics.podMonitor.enabled": False,
     "metrics.podMonitor.interval": "15s",

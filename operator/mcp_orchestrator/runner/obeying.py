@@ -42,10 +42,9 @@ class Control:
         timer = asyncio.get_running_loop().call_later(left, self.main.interrupt, late)
         if stop:
             stop.add_done_callback(self._stopped)
-        if orders:
-            orders.follow(self._obey)
         try:
-            yield
+            with (orders or Orders()).followed(self._obey):
+                yield
         finally:
             timer.cancel()
             if stop:

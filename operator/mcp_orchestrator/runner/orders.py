@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mcp_orchestrator.api.control import CancelMode
@@ -56,10 +57,15 @@ class Orders:
         if self._obey:
             self._obey(order)
 
-    def follow(self, obey: Callable[[Order], None]) -> None:
-        """Obey the order that holds, at once, and each one that is given later."""
+    @contextmanager
+    def followed(self, obey: Callable[[Order], None]) -> Iterator[None]:
+        """Obey the order that holds, at once, and for as long each one that is given."""
         self._obey = obey
         obey(self._order)
+        try:
+            yield
+        finally:
+            self._obey = None
 
 
 def _known(reason: str) -> RunReason:

@@ -70,9 +70,10 @@ def test_the_order_that_holds_is_the_strongest(
 def test_an_order_is_obeyed_once_and_cancel_is_one_way(given: list[Order], obeyed: list[Order]) -> None:
     seen: list[Order] = []
     orders = Orders()
-    orders.follow(seen.append)
-    for order in given:
-        orders.give(order)
+    with orders.followed(seen.append):
+        for order in given:
+            orders.give(order)
+    orders.give(Order(message="too late"))
     assert seen == obeyed
 
 

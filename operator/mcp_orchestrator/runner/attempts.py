@@ -79,8 +79,8 @@ class Attempts:
         if record.phase == TaskPhase.RUNNING and not self.repeatable(task):
             raise UnitFailed(TaskError(class_=ErrorClass.RUNNER, message=LOST), TaskPhase.INDETERMINATE)
         work = self._prepared(unit, task, scope)
-        work.attempt, work.begun = record.attempts, record.begun
-        work.perhaps_done = record.phase == TaskPhase.RUNNING
+        work.attempt, work.begun = record.attempts, record.phase == TaskPhase.RUNNING
+        work.perhaps_done = work.begun
         try:
             return await gate.run(self._find_or_call(work, gate, slots))
         except Interrupted as interrupted:

@@ -107,7 +107,7 @@ class _Spread:
 
     def is_fresh(self, item: Item) -> bool:
         """Whether nothing of the item was under way before."""
-        return not self._board[item.unit].begun
+        return self._board[item.unit].phase != TaskPhase.RUNNING
 
     async def work(self, waiting: Iterator[Item]) -> None:
         """Run one item after another, until there is none left or nothing new may start."""

@@ -33,11 +33,6 @@ class UnitRecord:
     cache: CacheUse | None = None
     sensitive: bool = False
 
-    @property
-    def begun(self) -> bool:
-        """Whether it was under way and has not ended: it is brought to its end, whatever becomes of the others."""
-        return self.phase == TaskPhase.RUNNING or (self.phase == TaskPhase.PENDING and self.attempts > 0)
-
 
 def task_of(unit: str) -> str:
     """The task of the run that a unit belongs to: review for review[a]/lint, and for review itself."""

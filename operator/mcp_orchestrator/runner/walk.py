@@ -75,8 +75,8 @@ class Walk:
         if record.phase.final and record.phase != TaskPhase.SUCCEEDED:
             return self._ended(task, Done(record, {}))
         try:
-            # What was under way in an earlier pod is brought to its end, whatever has happened since.
-            if record.phase == TaskPhase.PENDING and not record.begun:
+            # What was under way in a lost pod is brought to its end, whatever has happened since.
+            if record.phase == TaskPhase.PENDING:
                 self._check(task)
         except UnitSkipped as skipped:
             return self._left_out(task, skipped)
@@ -114,7 +114,7 @@ class Walk:
     def _check_gate(self, task: Task) -> None:
         """Whether anything new may start. Raises UnitSkipped."""
         closing = self._gate.closing
-        if closing and not self._board[self._prefix + task.name].begun:
+        if closing and self._board[self._prefix + task.name].phase == TaskPhase.PENDING:
             raise UnitSkipped(closing.reason, closing.message)
 
     def _holds(self, field: str, condition: str) -> bool:

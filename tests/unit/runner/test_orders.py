@@ -168,6 +168,19 @@ def test_items_and_inner_tasks_are_held_as_tasks_are() -> None:
     assert set(second.began) == {"each[2]", "each[3]", "inner/j", "last"}
 
 
+def test_nothing_that_has_parts_begins_while_a_run_is_held() -> None:
+    inner = a_spec(a_task("i"), finally_=[a_task("z")])
+    each = a_task("each", for_each=ForEach(items=[1]), depends_on=("quick",))
+    tasks = (nested_task("n", "w"), each, nested_task("m", "w", depends_on=("quick",)))
+    workflow = a_spec(a_task("quick"), a_task("long"), *tasks)
+    tools = ScriptedTools({"quick": after(5, 1), "n/i": after(5, 1), "long": after(50, 1)})
+    ending, records = run(workflow, tools, nested={"w": inner}, orders={3: SUSPEND})
+    assert ending == HELD
+    assert set(tools.began) == {"quick", "long", "n/i"}
+    phases = {"quick": "Succeeded", "long": "Succeeded", "n": "Running", "n/i": "Succeeded"}
+    assert records.last_phases() == phases
+
+
 def test_calls_that_wait_for_their_server_s_turn_are_not_under_way() -> None:
     each = a_task("each", tool="delete", for_each=ForEach(items=[*range(30)], max_parallel=30))
     workflow = a_spec(each, max_parallel_tasks=30)

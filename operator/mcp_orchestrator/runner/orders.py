@@ -49,13 +49,14 @@ class Orders:
         self._order = first or Order()
         self._obey: Callable[[Order], None] | None = None
 
-    def give(self, order: Order) -> None:
-        """From now on that one, if it is another. A cancelled run only hears an order of higher rank."""
+    def give(self, order: Order) -> bool:
+        """From now on that one, if it is another: True. A cancelled run only hears an order of higher rank."""
         if order == self._order or (self._order.cancel and order.rank <= self._order.rank):
-            return
+            return False
         self._order = order
         if self._obey:
             self._obey(order)
+        return True
 
     @contextmanager
     def followed(self, obey: Callable[[Order], None]) -> Iterator[None]:

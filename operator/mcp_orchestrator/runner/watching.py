@@ -24,16 +24,22 @@ class Watcher:
 
     def __init__(self, run: WorkflowRun) -> None:
         self.orders = Orders(ordered(run))
-        self._uid = run.metadata.uid
-        self._generation = run.metadata.generation
+        self._metadata = run.metadata
 
     def see(self, body: Mapping[str, Any]) -> None:
         """Take note of the run as the API server shows it; an older view than the last one changes nothing."""
         run = read(WorkflowRun, _needed(body))
-        if isinstance(run, Unreadable) or run.metadata.uid != self._uid or run.metadata.generation < self._generation:
+        if isinstance(run, Unreadable) or run.metadata.uid != self._metadata.uid:
             return
-        self._generation = run.metadata.generation
-        self.orders.give(ordered(run))
+        if run.metadata.generation >= self._metadata.generation:
+            self._metadata = run.metadata
+            if self.orders.give(order := ordered(run)):
+                log.info("an order: %s", order.message or "to go on", extra=self._fields)
+
+    @property
+    def _fields(self) -> dict[str, str]:
+        found = self._metadata
+        return {"kind": "WorkflowRun", "namespace": found.namespace, "object_name": found.name, "uid": found.uid}
 
     @asynccontextmanager
     async def watching(self, look: Callable[[], Awaitable[Mapping[str, Any]]]) -> AsyncIterator[Orders]:

@@ -199,6 +199,10 @@ class SkipReason(StrEnum):
     RUN_CANCELLED = "RunCancelled"
 
 
+RUN_ENDS = frozenset({SkipReason.RUN_FAILED, SkipReason.RUN_STOPPED, SkipReason.RUN_CANCELLED})
+"""Why tasks are skipped that could have been run."""
+
+
 class RunCondition(StrEnum):
     """Types of a run's conditions."""
 
@@ -463,6 +467,11 @@ class WorkflowRunStatus(Model):
     traceparent: Annotated[str, StringConstraints(max_length=64)] | None = Field(
         None, description="W3C trace context of the run; every tool call carries it."
     )
+
+    def spent_seconds(self, now: datetime) -> float:
+        """What counts against the run's time-out: the time since its first pod's start, but for pauses."""
+        start = self.runner.start_time if self.runner else None
+        return max(0.0, (now - start).total_seconds() - (self.paused_seconds or 0)) if start else 0.0
 
 
 class WorkflowRun(Model):

@@ -7,7 +7,7 @@ docs/decisions/0009-going-on-from-the-record.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from mcp_orchestrator.api import conditions
@@ -38,10 +38,7 @@ def why_again(run: WorkflowRun, job: Mapping[str, Any], seen: tuple[Mapping[str,
 
 def seconds_left(run: WorkflowRun, limit_seconds: int, now: datetime) -> int:
     """What is left of the run's time: it counts from the start of its first pod, without the time it was held."""
-    start = run.status.runner.start_time if run.status.runner else None
-    spent = max(timedelta(0), now - start) if start else timedelta(0)
-    own = max(0, int(spent.total_seconds()) - (run.status.paused_seconds or 0))
-    return max(1, limit_seconds - own)
+    return max(1, limit_seconds - int(run.status.spent_seconds(now)))
 
 
 def job(run: WorkflowRun, status: WorkflowRunStatus, settings: Settings, now: datetime) -> dict[str, Any]:

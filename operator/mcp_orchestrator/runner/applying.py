@@ -45,7 +45,8 @@ class Target:
 
 
 class Applier:
-    """Applies the changes of a report until it is finished. `on_lost` is told once if the run turns out to be lost.
+    """Applies the changes of a report until it is finished. `on_lost` is told once if the run turns out to be lost,
+    `on_seen` the run as each answer shows it.
 
     Each write holds only if the object is still at the version that was last seen, and then is looked at again: the API
     server does not compare the UID of what is applied to a status, and a write that arrives late must not undo a newer.
@@ -58,12 +59,14 @@ class Applier:
         resource_version: str,
         report: Report,
         on_lost: Callable[[str], None],
+        on_seen: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._target = target
         self._resource_version = resource_version
         self._report = report
         self._on_lost = on_lost
+        self._on_seen = on_seen
         self._closing = asyncio.Event()
         self._urgent = asyncio.Event()
         self._sent = -1
@@ -199,6 +202,7 @@ class Applier:
                 await self._look_again()
             else:
                 self._resource_version = answer["metadata"]["resourceVersion"]
+                self._on_seen(answer)
                 return
 
     async def _look_again(self) -> None:
@@ -212,3 +216,4 @@ class Applier:
         if holder != self._target.pod_uid:
             raise RunLost(f"the run is executed by another pod ({holder})")
         self._resource_version = body["metadata"]["resourceVersion"]
+        self._on_seen(body)

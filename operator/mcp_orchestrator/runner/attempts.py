@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,11 @@ from mcp_orchestrator.api.workflowrun import ResolvedServer, SkipReason, TaskErr
 from mcp_orchestrator.api.workflowtemplate import Task
 from mcp_orchestrator.planning import caching, expressions, retry, wording
 from mcp_orchestrator.planning.expressions import Scope
-from mcp_orchestrator.runner import values
+from mcp_orchestrator.runner import turns, values
 from mcp_orchestrator.runner.board import Board
 from mcp_orchestrator.runner.cache import Cache
 from mcp_orchestrator.runner.calls import Call, CallFailed, ToolCaller
-from mcp_orchestrator.runner.gate import Closing, Gate, Interrupted, Slots
+from mcp_orchestrator.runner.gate import Closing, Gate, Interrupted, Interruption, Slots
 from mcp_orchestrator.runner.records import UnitFailed, UnitSkipped
 from mcp_orchestrator.runner.results import Answer
 
@@ -48,7 +49,10 @@ class _Work:
     """When the task's deadline is over, on the loop's clock."""
     attempt: int = 0
     begun: bool = False
-    under_way: bool = False
+    perhaps_done: bool = False
+    """Whether the tool may have done its work without our knowing how that ended."""
+    failed: UnitFailed | None = None
+    """How the last attempt failed, after which there is to be another."""
 
 
 class Attempts:
@@ -67,6 +71,7 @@ class Attempts:
         self._servers = servers
         self._chance = chance
         self._cache = cache
+        self._turns = turns.Turns()
 
     async def make(self, unit: str, task: Task, scope: Scope, gate: Gate, slots: Slots) -> Given:
         """The answer, and what the cache had to do with it. Raises UnitFailed, UnitSkipped."""
@@ -75,16 +80,11 @@ class Attempts:
             raise UnitFailed(TaskError(class_=ErrorClass.RUNNER, message=LOST), TaskPhase.INDETERMINATE)
         work = self._prepared(unit, task, scope)
         work.attempt, work.begun = record.attempts, record.phase == TaskPhase.RUNNING
+        work.perhaps_done = work.begun
         try:
             return await gate.run(self._find_or_call(work, gate, slots))
         except Interrupted as interrupted:
-            cause = interrupted.interruption
-            if not work.begun:
-                raise UnitSkipped(SkipReason.RUN_STOPPED, cause.message) from None
-            error = TaskError(class_=cause.error_class, message=wording.fit(cause.message))
-            unknown = work.under_way and not work.repeatable
-            phase = TaskPhase.INDETERMINATE if unknown else TaskPhase.FAILED
-            raise UnitFailed(error, phase, interrupted=True) from None
+            raise self._interrupted(work, interrupted.interruption) from None
 
     def repeatable(self, task: Task) -> bool:
         """Whether the task's call may be made again when it is not known if it was carried out."""
@@ -130,14 +130,14 @@ class Attempts:
         loop = asyncio.get_running_loop()
         policy = retry.policy(work.task, work.server)
         while True:
-            async with slots:
-                if closing := gate.closing:
-                    raise _not_made(work, closing)
-                await self._announce(work)
-                try:
+            try:
+                async with self._place(work, gate, slots):
+                    if closing := gate.closing:
+                        raise self._not_made(work, closing)
+                    await self._announce(work)
                     return await self._once(work, work.end - loop.time())
-                except CallFailed as caught:
-                    error = caught
+            except CallFailed as caught:
+                error = caught
             failure = retry.Failure(error.error_class, error.never_sent, error.retry_after_seconds, error.answered)
             wait = retry.wait_seconds(
                 policy,
@@ -147,41 +147,83 @@ class Attempts:
                 chance=self._chance(),
                 left_seconds=work.end - loop.time(),
             )
-            if wait is None or gate.closing or not _wanted(work, error):
-                raise _final(work, failure, error)
-            await asyncio.sleep(wait)
+            work.failed = _final(work, failure, error)
+            if wait is None or not _wanted(work, error):
+                raise work.failed
+            work.perhaps_done = False
+            await gate.pause(wait)
+
+    @asynccontextmanager
+    async def _place(self, work: _Work, gate: Gate, slots: Slots) -> AsyncIterator[None]:
+        """Room for one call, once there is some and nothing is held. Raises CallFailed after the task's deadline."""
+        while True:
+            await gate.opened()
+            async with slots, AsyncExitStack() as stack:
+                try:
+                    async with asyncio.timeout(_left(work)):
+                        await stack.enter_async_context(self._turns.of(work.server.name))
+                except TimeoutError:
+                    raise _no_turn(work) from None
+                # Who is held by now gives its place back: tasks of finally may need it.
+                if not gate.held:
+                    with gate.under_way():
+                        yield
+                    return
+
+    def _not_made(self, work: _Work, closing: Closing) -> UnitSkipped | UnitFailed:
+        """Why there is no call, or no further one. The call of a lost pod, harmless as it may be, is not nothing."""
+        if not work.begun:
+            return UnitSkipped(closing.reason, closing.message)
+        if self._board.stopping:
+            return self._put_back(work, closing.message)
+        if work.failed:
+            return work.failed
+        message = f"the pod that made the call was lost, and it is not made again: {closing.message}"
+        return UnitFailed(TaskError(class_=ErrorClass.CANCELLED, message=wording.fit(message)))
+
+    def _interrupted(self, work: _Work, cause: Interruption) -> UnitSkipped | UnitFailed:
+        if not work.begun:
+            return UnitSkipped(cause.skip_reason, cause.message)
+        if self._board.stopping:
+            return self._put_back(work, cause.message)
+        error = TaskError(class_=cause.error_class, message=wording.fit(cause.message))
+        unknown = work.perhaps_done and not work.repeatable
+        phase = TaskPhase.INDETERMINATE if unknown else TaskPhase.FAILED
+        return UnitFailed(error, phase, interrupted=True)
+
+    def _put_back(self, work: _Work, why: str) -> UnitSkipped:
+        """Leave the unit to another pod; where the tool surely is not at work, so that it may call at once."""
+        if not work.perhaps_done:
+            self._board.put_back(work.unit)
+        return UnitSkipped(SkipReason.RUN_STOPPED, why)
 
     async def _announce(self, work: _Work) -> None:
         """Put the attempt on record; for good, before a call that must not be repeated."""
-        first = not work.begun
+        known = self._board[work.unit].phase == TaskPhase.RUNNING
         work.begun = True
         work.attempt += 1
         self._board.start(work.unit, work.attempt)
-        if first and not work.repeatable:
+        if not known and not work.repeatable:
             await self._board.commit()
 
     async def _once(self, work: _Work, left_seconds: float) -> Answer:
         if left_seconds <= 0:
             raise CallFailed(ErrorClass.TIMEOUT, _over(work.task), never_sent=True)
-        left = None if work.task.deadline_seconds is None else left_seconds
         call = Call(
             unit=work.unit,
             server=work.server.name,
             tool=work.task.tool or "",
             arguments=work.arguments,
-            timeout_seconds=_allowed_seconds(work),
+            timeout_seconds=min(_allowed_seconds(work), left_seconds),
             attempt=work.attempt,
-            left_seconds=left,
         )
-        work.under_way = True
+        work.perhaps_done = True
         try:
             answer = await self._caller.call(call)
         except CallFailed:
-            work.under_way = False
             raise
         except Exception as error:
             raise _broken(work, error) from error
-        work.under_way = False
         await self._accept(work, answer)
         return answer
 
@@ -197,12 +239,17 @@ def _allowed_seconds(work: _Work) -> float:
     return work.task.timeout_seconds or work.server.timeout_seconds
 
 
-def _not_made(work: _Work, closing: Closing) -> UnitSkipped | UnitFailed:
-    """The call of a lost pod, harmless as it may be, is not nothing."""
-    if not work.begun:
-        return UnitSkipped(closing.reason, closing.message)
-    message = f"the pod that made the call was lost, and it is not made again: {closing.message}"
-    return UnitFailed(TaskError(class_=ErrorClass.CANCELLED, message=wording.fit(message)))
+def _left(work: _Work) -> float | None:
+    """Seconds until the task's deadline, if it has one."""
+    return None if work.task.deadline_seconds is None else work.end - asyncio.get_running_loop().time()
+
+
+def _no_turn(work: _Work) -> CallFailed:
+    message = (
+        f'server "{work.server.name}" gets {turns.CALLS} calls at once at most, and there was no room for this one '
+        f"within the task's deadlineSeconds, {work.task.deadline_seconds} s: the call was not made"
+    )
+    return CallFailed(ErrorClass.TIMEOUT, message, never_sent=True)
 
 
 def _broken(work: _Work, error: Exception) -> UnitFailed:
@@ -236,7 +283,7 @@ def _wanted(work: _Work, error: CallFailed) -> bool:
 
 def _final(work: _Work, failure: retry.Failure, error: CallFailed) -> UnitFailed:
     known = retry.is_known(failure, work.repeatable)
-    message = error.message if work.attempt == 1 else f"{error.message} ({work.attempt} attempts)"
+    message = error.message if work.attempt <= 1 else f"{error.message} ({work.attempt} attempts)"
     told = TaskError(class_=error.error_class, message=wording.fit(message))
     return UnitFailed(told, TaskPhase.FAILED if known else TaskPhase.INDETERMINATE)
 

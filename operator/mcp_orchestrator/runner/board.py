@@ -60,6 +60,10 @@ class Board:
         start = record.start_time or self._clock()
         self.note(replace(record, phase=TaskPhase.RUNNING, start_time=start, attempts=attempts))
 
+    def put_back(self, unit: str) -> None:
+        """Nothing of the unit is under way: whoever goes on may call, even what must not be called twice."""
+        self.note(replace(self[unit], phase=TaskPhase.PENDING))
+
     def succeed(self, unit: str, answer: Answer, *, derived: bool = False, cache: CacheUse | None = None) -> UnitRecord:
         """The unit has a result; the record. One that succeeded before keeps what is known of that."""
         if self[unit].phase == TaskPhase.SUCCEEDED and derived:

@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One attempt to call a tool.
-
-    `timeout_seconds` count from the moment that the server has room for the call. `left_seconds`, unless unset, count
-    at once: until the task's deadline.
-    """
+    """One attempt to call a tool."""
 
     unit: str
     server: str
@@ -27,7 +23,6 @@ class Call:
     arguments: Mapping[str, Any]
     timeout_seconds: float
     attempt: int = 1
-    left_seconds: float | None = None
 
 
 class CallFailed(Exception):

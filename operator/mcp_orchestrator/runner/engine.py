@@ -63,9 +63,12 @@ class Engine:
         result = _main_result(spec, main, place.gate)
         if not spec.finally_:
             return result
-        if place.last.closing:
+        await place.gate.opened()
+        if self._board.stopping:
             return Result()
-        return await self._finally(spec, variables, place, main, result)
+        # A hold waits for finally to end: whoever cleans up is not left in the middle of it.
+        with place.gate.under_way():
+            return await self._finally(spec, variables, place, main, result)
 
     async def _finally(
         self, spec: WorkflowTemplateSpec, variables: Mapping[str, Any], place: Place, main: Walk, result: Result
@@ -78,7 +81,7 @@ class Engine:
         run = {
             "succeeded": succeeded,
             "failed": not succeeded,
-            "reason": str(result.ending.reason),
+            "reason": str(_told(result.ending)),
             "message": result.ending.message,
         }
         last = self._walk(spec.finally_, {**variables, "run": run}, replace(place, gate=gate), main)
@@ -192,7 +195,7 @@ def _failure(walk: Walk, gate: Gate) -> Result | None:
         inner = wording.fit(f'task "{record.name}": {record.error.message}')
         return Result(ending, UnitFailed(TaskError(class_=record.error.class_, message=inner), record.phase))
     if stopped := gate.interruption:
-        ending = Ending(Outcome.FAILED, stopped.reason, wording.fit(stopped.message))
+        ending = Ending(stopped.outcome, stopped.reason, wording.fit(stopped.message))
         error = TaskError(class_=stopped.error_class, message=wording.fit(stopped.message))
         return Result(ending, UnitFailed(error, interrupted=True))
     if walk.halted:
@@ -201,6 +204,11 @@ def _failure(walk: Walk, gate: Gate) -> Result | None:
         error = TaskError(class_=ErrorClass.CANCELLED, message=wording.fit(walk.halted))
         return Result(ending, UnitFailed(error, interrupted=True))
     return None
+
+
+def _told(ending: Ending) -> RunReason:
+    """The reason that finally reads: all runs that somebody stopped are Cancelled, whatever that was for."""
+    return RunReason.CANCELLED if ending.outcome == Outcome.CANCELLED else ending.reason
 
 
 def _summary(walk: Walk) -> str:

@@ -15,15 +15,16 @@ from datetime import datetime
 from typing import Any
 
 from mcp_orchestrator import settings
-from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import ResolvedServer, RunReason, SkipReason
+from mcp_orchestrator.api.workflowrun import ResolvedServer
 from mcp_orchestrator.api.workflowtemplate import MAX_UNITS, WorkflowTemplateSpec
 from mcp_orchestrator.runner.attempts import Attempts
 from mcp_orchestrator.runner.board import Board
 from mcp_orchestrator.runner.cache import Cache
 from mcp_orchestrator.runner.calls import ToolCaller
 from mcp_orchestrator.runner.engine import Engine, Place
-from mcp_orchestrator.runner.gate import Gate, Interruption, Slots
+from mcp_orchestrator.runner.gate import Slots
+from mcp_orchestrator.runner.obeying import Control
+from mcp_orchestrator.runner.orders import Orders
 from mcp_orchestrator.runner.records import Ending, Reporter, UnitRecord
 from mcp_orchestrator.runner.stop import Stop, Stopped
 
@@ -47,6 +48,7 @@ async def execute(
     timeout_seconds: float,
     spent_seconds: float = 0.0,
     stop: asyncio.Future[Stop] | None = None,
+    orders: Orders | None = None,
     cache: Cache | None = None,
     clock: Callable[[], datetime] = settings.clock,
     chance: Callable[[], float] = random.random,
@@ -56,37 +58,15 @@ async def execute(
     Units on record as ended are not run again. When `timeout_seconds` are over, of which earlier pods have used
     `spent_seconds`, calls under way are cancelled and what did not start is skipped; then the tasks of finally run.
     Raises Stopped if `stop` is set before the end: what is open then stays as it is on record, for another pod to go on
-    from.
+    from. `orders` may suspend the run, which leaves as much open, or cancel it.
     """
     board = Board(around.recorded, report, clock, MAX_UNITS)
     engine = Engine(around.nested, board, Attempts(caller, board, around.servers, chance, cache))
-    hard = Gate()
-    main = Gate(hard)
-    place = Place("", main, hard, Slots(workflow.max_parallel_tasks), workflow.max_parallel_tasks)
-    late = Interruption(
-        RunReason.TIMED_OUT, f"the run took longer than its time-out of {timeout_seconds:g} s", ErrorClass.TIMEOUT
-    )
-    timer = asyncio.get_running_loop().call_later(max(0.0, timeout_seconds - spent_seconds), main.interrupt, late)
-
-    def obey(order: asyncio.Future[Stop]) -> None:
-        if not order.cancelled():
-            _stop(board, hard, order.result())
-
-    if stop:
-        stop.add_done_callback(obey)
-    try:
+    control = Control(board)
+    width = workflow.max_parallel_tasks
+    place = Place("", control.main, control.last, Slots(width), width)
+    with control.listening(stop, orders, timeout_seconds, spent_seconds):
         result = await engine.workflow(workflow, params, place)
-    finally:
-        timer.cancel()
-        if stop:
-            stop.remove_done_callback(obey)
-    if result.ending is None:
-        raise Stopped(stop.result().message if stop else "")
-    return result.ending
-
-
-def _stop(board: Board, hard: Gate, order: Stop) -> None:
-    board.stopping = True
-    hard.close(SkipReason.RUN_STOPPED, order.message)
-    interruption = Interruption(RunReason.RUNNER_FAILED, order.message, ErrorClass.CANCELLED)
-    asyncio.get_running_loop().call_later(order.patience_seconds, hard.interrupt, interruption)
+    if ending := result.ending or control.suspended:
+        return ending
+    raise Stopped(stop.result().message if stop and stop.done() else "")

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from mcp_orchestrator.api.base import RUNNER_MANAGER
 from mcp_orchestrator.api.reading import Unreadable, read
-from mcp_orchestrator.api.workflowrun import RunnerStatus, WorkflowRun
+from mcp_orchestrator.api.workflowrun import Outcome, RunnerStatus, WorkflowRun
 from mcp_orchestrator.cluster import errors, resources
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ async def _try(client: StatusWriter, pod: Pod, now: datetime) -> WorkflowRun:
 def _check(run: WorkflowRun, pod: Pod) -> None:
     """Raise NotOurs unless the run waits for this very pod."""
     holder = run.status.runner
-    if holder and (holder.outcome is not None or holder.attempt >= (run.status.attempt or 1)):
+    if holder and (holder.outcome not in (None, Outcome.SUSPENDED) or holder.attempt >= (run.status.attempt or 1)):
         verb = "executes" if holder.outcome is None else "has already executed"
         raise NotOurs(f"pod {holder.pod_name} ({holder.pod_uid}) {verb} the run")
     if run.status.phase and run.status.phase.final:

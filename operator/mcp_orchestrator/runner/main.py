@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import os
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mcp_orchestrator.runner.fence import Pod
     from mcp_orchestrator.runner.journal import Journal
     from mcp_orchestrator.runner.objects import Objects
+    from mcp_orchestrator.runner.orders import Orders
     from mcp_orchestrator.runner.packs import Owner
     from mcp_orchestrator.runner.parameterfiles import Given
     from mcp_orchestrator.runner.records import Ending, UnitRecord
@@ -161,8 +163,12 @@ async def work(environment: Environment, stop: Stopper) -> str:
 
 
 async def execute_taken(client: Client, run: WorkflowRun, pod: Pod, environment: Environment, stop: Stopper) -> None:
-    """Execute a run that is ours and report it to its end. Raises RunLost, NotReported; Stopped before its end."""
-    from mcp_orchestrator.runner import applying, journal, parameterfiles, recorded, reporting, resuming
+    """Execute a run that is ours and report it to its end, or to where it is suspended.
+
+    Raises RunLost, NotReported; Stopped before its end.
+    """
+    from mcp_orchestrator.cluster import resources
+    from mcp_orchestrator.runner import applying, journal, parameterfiles, recorded, reporting, resuming, watching
     from mcp_orchestrator.runner.packs import Owner, Packs
     from mcp_orchestrator.runner.secrets import Secrets
 
@@ -180,13 +186,16 @@ async def execute_taken(client: Client, run: WorkflowRun, pod: Pod, environment:
         objects,
     )
     target = applying.Target(pod.namespace, pod.run_name, run.metadata.uid, pod.uid)
-    applier = applying.Applier(client, target, run.metadata.resource_version, report, stop.give_up)
+    watcher = watching.Watcher(run)
+    look = functools.partial(client.get, resources.WORKFLOW_RUNS, pod.run_name, pod.namespace, cached=True)
+    applier = applying.Applier(client, target, run.metadata.resource_version, report, stop.give_up, watcher.see)
     notes = journal.Journal(report, applier.commit, run, environment.traceparent)
     known = await _known(client, run, objects)
     await resuming.keep(known, report)
     applier.start()
     try:
-        ending = await _execute(client, run, environment, stop, notes, given, known)
+        async with watcher.watching(look) as orders:
+            ending = await _execute(client, run, environment, stop, orders, notes, given, known)
     except Stopped:
         await applier.finish(again=True)
         raise
@@ -218,6 +227,7 @@ async def _execute(
     run: WorkflowRun,
     environment: Environment,
     stop: Stopper,
+    orders: Orders,
     notes: Journal,
     given: Given,
     known: Mapping[str, UnitRecord],
@@ -227,13 +237,12 @@ async def _execute(
 
     gc.freeze()
     gc.enable()
-    template, runner = run.status.template, run.status.runner
+    template = run.status.template
     assert template  # noqa: S101 - the fence is taken of admitted runs only
     workflow = template.spec
     if given.mistakes:
         return endings.not_begun(workflow, given.mistakes, notes)
     limit = run.spec.timeout_seconds or workflow.timeout_seconds or environment.timeout_seconds
-    start = (runner.start_time if runner else None) or settings.clock()
     around = execute.Surroundings(
         servers={server.name: server for server in run.status.servers},
         nested={nested.name: nested.spec for nested in template.nested},
@@ -252,8 +261,9 @@ async def _execute(
             caller,
             notes,
             timeout_seconds=limit,
-            spent_seconds=(settings.clock() - start).total_seconds(),
+            spent_seconds=run.status.spent_seconds(settings.clock()),
             stop=stop.future(),
+            orders=orders,
             cache=cache,
         )
 

@@ -139,7 +139,7 @@ class Report:
         self._bare, self._end.outputs = True, {}
         runner = self._end.runner
         if runner.outcome is not None:
-            message = f"the run {runner.outcome.lower()}, but its results can't be recorded: {why}"
+            message = f"the run ended as {runner.outcome}, but its results can't be recorded: {why}"
             update = {
                 "outcome": Outcome.FAILED,
                 "reason": str(RunReason.RUNNER_FAILED),

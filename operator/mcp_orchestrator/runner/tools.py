@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from types import TracebackType
@@ -16,7 +16,7 @@ from mcp import ClientSession, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.runner import failures, results, schemas, turns, wire
+from mcp_orchestrator.runner import failures, results, schemas, wire
 from mcp_orchestrator.runner.calls import Call, CallFailed
 from mcp_orchestrator.runner.results import Answer
 
@@ -40,7 +40,6 @@ class _Attempt:
 
     call: Call
     url: str
-    seconds: float
     wire: wire.Wire
     is_told_to_stop: bool = False
     """Whether the server learns by a notification that the call is cancelled. Others see their stream closed."""
@@ -54,7 +53,6 @@ class McpCaller:
         self._urls = urls
         self._meta = {f"{META}/run": run_uid} | ({"traceparent": traceparent} if traceparent else {})
         self._pool = wire.pool(tls=any(url.startswith("https:") for url in urls.values()))
-        self._turns = turns.Turns()
         self._greeted: dict[str, mcp_types.DiscoverResult | mcp_types.InitializeResult] = {}
         self._tools = schemas.Definitions()
         self._identity = mcp_types.Implementation(
@@ -70,25 +68,14 @@ class McpCaller:
         await self._pool.aclose()
 
     async def call(self, call: Call) -> Answer:
-        """Make the call, once, when it is its turn. Raises CallFailed."""
+        """Make the call, once. Raises CallFailed."""
         url = self._urls.get(call.server)
         if url is None:
             raise CallFailed(ErrorClass.RUNNER, f'the run has no server "{call.server}" on record', never_sent=True)
-        clock = asyncio.get_running_loop().time
-        begun = clock()
-        async with AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout(call.left_seconds):
-                    await stack.enter_async_context(self._turns.of(call.server))
-            except TimeoutError:
-                raise _no_turn(call) from None
-            seconds = call.timeout_seconds
-            if call.left_seconds is not None:
-                seconds = min(seconds, call.left_seconds - (clock() - begun))
-            return await self._make(_Attempt(call, url, seconds, wire.Wire(self._pool)))
+        return await self._make(_Attempt(call, url, wire.Wire(self._pool)))
 
     async def _make(self, attempt: _Attempt) -> Answer:
-        name, seconds = attempt.call.server, attempt.seconds
+        name, seconds = attempt.call.server, attempt.call.timeout_seconds
         try:
             # The inner limit is the call's own. Leaving may wait for the server once more, and is limited by the outer.
             async with asyncio.timeout(seconds + LEAVE_SECONDS), asyncio.timeout(seconds):
@@ -126,7 +113,7 @@ class McpCaller:
             _Session(read, write, client_info=self._identity) as session,
         ):
             await self._greet(call.server, session)
-            await self._tools.learn(call.server, session, attempt.seconds / 2)
+            await self._tools.learn(call.server, session, call.timeout_seconds / 2)
             if session.discover_result:
                 attempt.wire.headers = self._tools.headers(call.server, call.tool, call.arguments)
             else:
@@ -159,7 +146,7 @@ class McpCaller:
             f"{META}/task": attempt.call.unit,
             f"{META}/attempt": attempt.call.attempt,
             # A gateway gives the call this time, instead of its server's own.
-            f"{META}/timeout-seconds": round(attempt.seconds, 3),
+            f"{META}/timeout-seconds": round(attempt.call.timeout_seconds, 3),
         }
 
     def _result(self, attempt: _Attempt) -> Answer:
@@ -200,11 +187,3 @@ def _has_changed(error: BaseException, seen: wire.Wire) -> bool:
     if isinstance(found, MCPError) and found.code in _CHANGED:
         return True
     return not isinstance(found, CallFailed) and not seen.call_sent and not (seen.last and seen.last.refused)
-
-
-def _no_turn(call: Call) -> CallFailed:
-    message = (
-        f'server "{call.server}" gets {turns.CALLS} calls at once at most, and there was no room for this one within '
-        f"the {call.left_seconds:g} s that were left: the call was not made"
-    )
-    return CallFailed(ErrorClass.TIMEOUT, message, never_sent=True)

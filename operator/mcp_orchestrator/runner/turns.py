@@ -1,4 +1,4 @@
-"""Whose turn it is to call: each server gets a bounded number of calls at once, as do all together. Used by `tools`."""
+"""Whose turn it is to call: a server gets a bounded number of calls at once, as do all together. Used by `attempts`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mcp_orchestrator.runner import wire
-
 CALLS = 20
 """The most calls of a run to one server at the same time. A call holds one connection."""
+CALLS_IN_ALL = 100
+"""The most calls of a run at the same time."""
 
 
 class Turns:
@@ -17,7 +17,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._of_server: dict[str, asyncio.Semaphore] = {}
-        self._of_all = asyncio.Semaphore(wire.CONNECTIONS)
+        self._of_all = asyncio.Semaphore(CALLS_IN_ALL)
 
     @asynccontextmanager
     async def of(self, server: str) -> AsyncIterator[None]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import SkipReason, TaskError, TaskPhase
+from mcp_orchestrator.api.workflowrun import RUN_ENDS, SkipReason, TaskError, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import OnFailure, Task
 from mcp_orchestrator.planning import expressions, graph, scopes, wording
 from mcp_orchestrator.planning.expressions import Scope
@@ -87,6 +87,9 @@ class Walk:
 
     async def _work(self, task: Task) -> None:
         try:
+            if self._gate.held:
+                await self._gate.opened()
+                self._check_gate(task)
             done = await self._perform(task, self.scope)
         except UnitSkipped as skipped:
             return self._left_out(task, skipped)
@@ -94,18 +97,25 @@ class Walk:
 
     def _check(self, task: Task) -> None:
         """Whether the task is to be run, now that all it waits for has ended. Raises UnitSkipped, UnitFailed."""
+        if stopped := self._gate.interruption:
+            raise UnitSkipped(stopped.skip_reason, stopped.message)
         if other := graph.unmet(self._graph.nodes[task.name], self.phases):
             verb = {TaskPhase.SKIPPED: "was skipped", TaskPhase.FAILED: "failed"}.get(
                 self.phases[other], "ended as Indeterminate"
             )
             raise UnitSkipped(SkipReason.DEPENDENCY_NOT_MET, f'it needs task "{other}", which {verb}')
-        if closing := self._gate.closing:
-            raise UnitSkipped(closing.reason, closing.message)
+        self._check_gate(task)
         for place, dependency in enumerate(task.depends_on):
             if not scopes.is_name(dependency) and not self._holds(f"dependsOn[{place}]", dependency):
                 raise UnitSkipped(SkipReason.DEPENDENCY_NOT_MET, f"dependsOn is false: {dependency}")
         if task.when is not None and not self._holds("when", task.when):
             raise UnitSkipped(SkipReason.WHEN_FALSE, f"when is false: {task.when}")
+
+    def _check_gate(self, task: Task) -> None:
+        """Whether anything new may start. Raises UnitSkipped."""
+        closing = self._gate.closing
+        if closing and self._board[self._prefix + task.name].phase == TaskPhase.PENDING:
+            raise UnitSkipped(closing.reason, closing.message)
 
     def _holds(self, field: str, condition: str) -> bool:
         try:
@@ -115,7 +125,7 @@ class Walk:
             raise UnitFailed(TaskError(class_=ErrorClass.EXPRESSION, message=message)) from error
 
     def _left_out(self, task: Task, skipped: UnitSkipped) -> None:
-        if skipped.reason in (SkipReason.RUN_STOPPED, SkipReason.RUN_FAILED):
+        if skipped.reason in RUN_ENDS:
             self.halted = self.halted or skipped.message
             if self._board.stopping:
                 self.cut = True

@@ -14,9 +14,9 @@ from typing import Any
 import httpx2
 import orjson
 
+from mcp_orchestrator.runner import turns
+
 CONNECT_TIMEOUT_SECONDS = 10.0
-CONNECTIONS = 100
-"""The most connections of a run, to all servers."""
 FAREWELL_SECONDS = 2.0
 """How long a server may take to hear that a call is cancelled, and likewise that its session is over."""
 KEEP_ALIVE_SECONDS = 4.0
@@ -204,7 +204,7 @@ def pool(*, tls: bool) -> httpx2.AsyncHTTPTransport:
     """The connections of one run. Without `tls`, certificates aren't loaded, which takes a tenth of a second."""
     # A context without any authority trusts nobody: a redirect to https fails rather than being believed.
     context = True if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    limits = httpx2.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE_SECONDS)
+    limits = httpx2.Limits(max_connections=turns.CALLS_IN_ALL, keepalive_expiry=KEEP_ALIVE_SECONDS)
     return httpx2.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False)
 
 

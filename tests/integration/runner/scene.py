@@ -26,6 +26,16 @@ class Runner:
     process: asyncio.subprocess.Process
     lines: list[dict[str, Any]] = field(default_factory=list)
 
+    async def tells(self, words: str) -> None:
+        """Read its log until a line that has the words."""
+        assert self.process.stdout
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for line in self.process.stdout:
+                self.lines.append(json.loads(line))
+                if words in self.lines[-1]["message"]:
+                    return
+        raise AssertionError(f"the runner ended without a word of {words!r}")
+
     async def ended(self) -> int:
         """Read its log to the end; returns the exit code."""
         assert self.process.stdout
@@ -78,6 +88,10 @@ class Scene:
         }
         body = {"metadata": {"name": name, "namespace": self.namespace}, "status": admitted | status}
         await self.client.apply_status(resources.WORKFLOW_RUNS, body, manager="mcp-orchestrator")
+
+    async def order(self, name: str = "r", **spec: Any) -> None:
+        """Change the run's spec, as a user does."""
+        await self.client.merge(resources.WORKFLOW_RUNS, name, self.namespace, {"spec": spec}, manager="kubectl-edit")
 
     async def status(self, name: str = "r") -> dict[str, Any]:
         body = await self.client.get(resources.WORKFLOW_RUNS, name, self.namespace)

@@ -14,9 +14,22 @@ from tests.integration.runner.calling import a_call, real_server
 from tests.integration.runner.faulty_http import Faulty
 from tests.waiting import eventually
 
-from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner.calls import Call, CallFailed
+from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.tools import McpCaller
+from mcp_orchestrator.runner.turns import Turns
+
+
+class Crowd(McpCaller):
+    """Makes each call when it is its turn, as the engine does."""
+
+    def __init__(self, urls: dict[str, str]) -> None:
+        super().__init__(urls, run_uid="r")
+        self._turns = Turns()
+
+    async def call(self, call: Call) -> Answer:
+        async with self._turns.of(call.server):
+            return await super().call(call)
 
 
 @pytest_asyncio.fixture
@@ -41,7 +54,7 @@ async def under_way(faulty: Faulty, calls: int) -> None:
 @pytest.mark.parametrize("options", [pytest.param([], id="modern"), pytest.param(["--legacy"], id="handshake")])
 async def test_a_real_server_gets_twenty_calls_at_once_and_all_in_the_end(options: list[str]) -> None:
     with real_server(*options) as url:
-        async with McpCaller({"x": url}, run_uid="r") as caller:
+        async with Crowd({"x": url}) as caller:
             calls = (caller.call(a_call("crowd", 60, unit=f"t{number}", seconds=0.3)) for number in range(64))
             found = [answer.result["result"] for answer in await asyncio.gather(*calls)]
     assert len(found) == 64
@@ -50,7 +63,7 @@ async def test_a_real_server_gets_twenty_calls_at_once_and_all_in_the_end(option
 
 @pytest.mark.parametrize("era", ["modern", "legacy", "stateless"])
 async def test_a_server_never_has_more_than_twenty_connections(busy: Faulty, era: str) -> None:
-    async with McpCaller({"x": busy.url(f"/held?era={era}")}, run_uid="r") as caller:
+    async with Crowd({"x": busy.url(f"/held?era={era}")}) as caller:
         calls = [asyncio.create_task(caller.call(a_call(unit=f"t{number}"))) for number in range(64)]
         await under_way(busy, 20)
         assert len(busy.calls()) == 20
@@ -65,7 +78,7 @@ async def test_a_hundred_calls_at_once_are_all_that_a_run_makes() -> None:
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(faulty_http.serving()) for _ in range(7)]
         urls = {str(number): server.url("/held") for number, server in enumerate(servers)}
-        caller = await stack.enter_async_context(McpCaller(urls, run_uid="r"))
+        caller = await stack.enter_async_context(Crowd(urls))
         calls = [
             asyncio.create_task(caller.call(replace(a_call(unit=f"t{number}"), server=name)))
             for name in urls
@@ -84,7 +97,7 @@ async def test_a_hundred_calls_at_once_are_all_that_a_run_makes() -> None:
 
 
 async def test_a_crowd_at_one_server_holds_up_no_call_to_another(busy: Faulty, other: Faulty) -> None:
-    async with McpCaller({"x": busy.url("/held"), "y": other.url("/good")}, run_uid="r") as caller:
+    async with Crowd({"x": busy.url("/held"), "y": other.url("/good")}) as caller:
         crowd = [asyncio.create_task(caller.call(a_call(unit=f"t{number}"))) for number in range(40)]
         await under_way(busy, 20)
         assert (await caller.call(Call("free", "y", "t", {}, 30))).result == "good"
@@ -93,7 +106,7 @@ async def test_a_crowd_at_one_server_holds_up_no_call_to_another(busy: Faulty, o
 
 
 async def test_waiting_for_its_turn_takes_nothing_of_a_call_s_own_time(busy: Faulty, other: Faulty) -> None:
-    async with McpCaller({"x": busy.url("/held"), "y": other.url("/silence")}, run_uid="r") as caller:
+    async with Crowd({"x": busy.url("/held"), "y": other.url("/silence")}) as caller:
         crowd = [asyncio.create_task(caller.call(a_call(unit=f"t{number}"))) for number in range(20)]
         await under_way(busy, 20)
         late = asyncio.create_task(caller.call(a_call(unit="late", timeout_seconds=0.5)))
@@ -105,28 +118,8 @@ async def test_waiting_for_its_turn_takes_nothing_of_a_call_s_own_time(busy: Fau
         await asyncio.gather(*crowd)
 
 
-async def test_the_task_s_deadline_ends_the_waiting(busy: Faulty) -> None:
-    async with McpCaller({"x": busy.url("/held")}, run_uid="r") as caller:
-        crowd = [asyncio.create_task(caller.call(a_call(unit=f"t{number}"))) for number in range(20)]
-        await under_way(busy, 20)
-        with pytest.raises(CallFailed, match="gets 20 calls at once") as caught:
-            await caller.call(replace(a_call(unit="late"), left_seconds=0.2))
-        assert caught.value.error_class == ErrorClass.TIMEOUT
-        assert caught.value.never_sent
-        busy.release.set()
-        await asyncio.gather(*crowd)
-    assert len(busy.calls()) == 20
-
-
-async def test_the_task_s_deadline_counts_in_the_call_as_well(busy: Faulty) -> None:
-    async with McpCaller({"x": busy.url("/silence")}, run_uid="r") as caller:
-        with pytest.raises(CallFailed, match=r"no answer of server .x. within 0\.2 s") as caught:
-            await caller.call(replace(a_call(), left_seconds=0.2))
-    assert not caught.value.never_sent
-
-
 async def test_a_call_that_is_cancelled_while_it_waits_takes_nobody_s_turn(busy: Faulty) -> None:
-    async with McpCaller({"x": busy.url("/held")}, run_uid="r") as caller:
+    async with Crowd({"x": busy.url("/held")}) as caller:
         crowd = [asyncio.create_task(caller.call(a_call(unit=f"t{number}"))) for number in range(20)]
         await under_way(busy, 20)
         gone, patient = (asyncio.create_task(caller.call(a_call(unit=unit))) for unit in ("gone", "patient"))

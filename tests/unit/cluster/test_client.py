@@ -45,6 +45,13 @@ async def test_get_reads_one_object_by_its_url() -> None:
     assert (server.received[0].method, server.received[0].path) == ("GET", f"{RUN_PATH}/a")
 
 
+async def test_get_may_take_what_the_api_server_remembers() -> None:
+    async with a_client(ok(RUN)) as (subject, server):
+        await subject.get(resources.WORKFLOW_RUNS, "a", "team")
+        await subject.get(resources.WORKFLOW_RUNS, "a", "team", cached=True)
+    assert [received.query for received in server.received] == [{}, {"resourceVersion": "0"}]
+
+
 async def test_merge_sends_only_what_changes() -> None:
     async with a_client(ok(RUN)) as (subject, server):
         assert (

@@ -31,7 +31,9 @@ class FakeStatus:
     takes_seconds: float = 0.0
     created: list[dict[str, Any]] = field(default_factory=list)
 
-    async def get(self, resource: resources.Resource, name: str, namespace: str = "") -> dict[str, Any]:
+    async def get(
+        self, resource: resources.Resource, name: str, namespace: str = "", *, cached: bool = False
+    ) -> dict[str, Any]:
         self.reads += 1
         if self.run is None:
             raise errors.NotFound("it is not there")
@@ -71,6 +73,13 @@ class FakeStatus:
         if error:
             raise error
         return copy.deepcopy(self.run)
+
+    def order(self, **spec: Any) -> None:
+        """The user changes the run's spec."""
+        assert self.run is not None
+        self.run["spec"] |= spec
+        self.run["metadata"]["generation"] += 1
+        self.touch()
 
     def touch(self) -> None:
         """Somebody wrote: the version moves on."""

@@ -1,6 +1,7 @@
-"""Runs whose pods die or are cut off at any moment. The parts of a runner are the real ones, from fence to last report.
+"""Runs that are suspended, and whose pods die or are cut off, at any moment.
 
-What a pod's calls did outlasts it, in the `Server`; what it reported does, in the `FakeStatus`.
+The parts of a runner are the real ones, from fence to last report. What a pod's calls did outlasts it, in the `Server`;
+what it reported does, in the `FakeStatus`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tests.unit.runner.scripted_tools import START, servers
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import TaskPhase, WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
+from mcp_orchestrator.cluster.resources import WORKFLOW_RUNS
 from mcp_orchestrator.runner import execute, fence, recorded
 from mcp_orchestrator.runner.applying import Applier, RunLost, Target
 from mcp_orchestrator.runner.calls import Call, CallFailed
@@ -37,6 +39,7 @@ from mcp_orchestrator.runner.packs import Owner, Packs
 from mcp_orchestrator.runner.reporting import Identity, Report
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.stop import Stop, Stopped
+from mcp_orchestrator.runner.watching import Watcher
 
 T = TypeVar("T")
 UNSAFE = "write"
@@ -56,14 +59,21 @@ class Server:
     """Tasks with results that don't fit into the status."""
     talks: frozenset[str] = frozenset()
     """Tasks that are answered by JSON as text, which stays on record as it is."""
+    busy: frozenset[str] = frozenset()
+    """Tasks whose first call, of each unit, is turned away."""
     effects: Counter[str] = field(default_factory=Counter)
+    turned_away: set[str] = field(default_factory=set)
 
     def copy(self) -> Server:
         """The same server before any call."""
-        return replace(self, effects=Counter())
+        return replace(self, effects=Counter(), turned_away=set())
 
     async def call(self, call: Call) -> Answer:
         task = call.unit.split("[")[0]
+        if task in self.busy and call.unit not in self.turned_away:
+            await asyncio.sleep(self.seconds.get(task, 1) / 2)
+            self.turned_away.add(call.unit)
+            raise CallFailed(ErrorClass.BUSY, "not now", never_sent=True)
         if task in self.early:
             self.effects[call.unit] += 1
         await asyncio.sleep(self.seconds.get(task, 1))
@@ -86,6 +96,14 @@ class Break:
 
 
 NEVER = Break()
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """When a run is suspended in the life of a pod, and how long after that this is taken back, if it is."""
+
+    seconds: float
+    back_after: float | None = None
 
 
 @dataclass
@@ -139,7 +157,7 @@ class Run:
     @classmethod
     def of(cls, workflow: WorkflowTemplateSpec, nested: Mapping[str, WorkflowTemplateSpec], server: Server) -> Run:
         """An admitted run of the workflow."""
-        known = servers(workflow, *nested.values(), unsafe=(UNSAFE,))
+        known = servers(workflow, *nested.values(), unsafe=(UNSAFE,), attempts=20, backoff_seconds=4)
         inner = [{"name": name, "digest": "sha256:1", "spec": spec.wire()} for name, spec in nested.items()]
         body = fake_status.a_run_body(
             phase="Running",
@@ -158,7 +176,7 @@ class Run:
     @property
     def over(self) -> bool:
         """Whether the run's end is on record."""
-        return "outcome" in self.told.get("runner", {})
+        return self.told.get("runner", {}).get("outcome", "Suspended") != "Suspended"
 
     def tasks(self) -> dict[str, Any]:
         """How each unit ended, or is under way, and with which result."""
@@ -174,6 +192,20 @@ class Run:
                 work.result()
 
         virtual_time.run(main())
+
+    def live_until_suspended(self, suspension: Suspension) -> None:
+        """Another attempt, whose pod lives until the run's end, or until all is quiet; then the run may go on."""
+
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(suspension.seconds, functools.partial(self.status.order, suspend=True))
+            if suspension.back_after is not None:
+                back = functools.partial(self.status.order, suspend=False)
+                loop.call_later(suspension.seconds + suspension.back_after, back)
+            await self._next_pod(Line(self.status))
+
+        virtual_time.run(main())
+        self.status.order(suspend=False)
 
     def outlive(self, break_: Break, seconds: float) -> None:
         """An attempt whose pod is cut off for so long, and another in the meantime: to the operator it was lost."""
@@ -209,9 +241,9 @@ class Run:
         identity = Identity(pod.name, pod.uid, runner.start_time or START, runner.attempt)
         report = Report([task.name for task in template.spec.every_task], identity, packs)
         target = Target("n", "r", "u1", pod.uid)
-        applier = Applier(
-            line, target, run.metadata.resource_version, report, lambda words: stop.set_result(Stop(words))
-        )
+        watcher = Watcher(run)
+        give_up = lambda words: stop.set_result(Stop(words))  # noqa: E731 - a line
+        applier = Applier(line, target, run.metadata.resource_version, report, give_up, watcher.see)
         with tempfile.TemporaryDirectory() as mounted:
             self._mount(Path(mounted))
             around = Surroundings(
@@ -221,10 +253,11 @@ class Run:
             )
         applier.start()
         try:
-            ending = await execute.execute(
-                template.spec, {}, around, self.server, Journal(report, applier.commit, run, ""),
-                timeout_seconds=10**6, stop=stop, clock=lambda: START, chance=lambda: 0.5,
-            )  # fmt: skip
+            async with watcher.watching(functools.partial(line.get, WORKFLOW_RUNS, "r", "n")) as orders:
+                ending = await execute.execute(
+                    template.spec, {}, around, self.server, Journal(report, applier.commit, run, ""),
+                    timeout_seconds=10**6, stop=stop, orders=orders, clock=lambda: START, chance=lambda: 0.5,
+                )  # fmt: skip
             report.close(ending)
         except Stopped:
             pass

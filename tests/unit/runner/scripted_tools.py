@@ -18,6 +18,7 @@ from mcp_orchestrator.runner import execute
 from mcp_orchestrator.runner.cache import Cache
 from mcp_orchestrator.runner.calls import Call, CallFailed
 from mcp_orchestrator.runner.execute import Surroundings
+from mcp_orchestrator.runner.orders import Order, Orders
 from mcp_orchestrator.runner.records import Ending, UnitRecord
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.stop import Stop, Stopped
@@ -164,11 +165,12 @@ def run(
     timeout_seconds: float = 3600,
     stop_after: float | None = None,
     patience_seconds: float = 0,
+    orders: Mapping[float, Order] | None = None,
     retry: Mapping[str, int] | None = None,
     cache: Cache | None = None,
     secret: bytes = b"",
 ) -> tuple[Ending | None, Records]:
-    """Execute in virtual time; no ending if the run was stopped."""
+    """Execute in virtual time, with orders at their seconds; no ending if the run was stopped."""
     records, inner = Records(secret=secret), dict(nested or {})
 
     async def main() -> Ending | None:
@@ -176,6 +178,10 @@ def run(
         stop: asyncio.Future[Stop] = loop.create_future()
         if stop_after is not None:
             loop.call_later(stop_after, stop.set_result, Stop("the pod was asked to stop", patience_seconds))
+        given = dict(orders or {})
+        told = Orders(given.pop(0, None))
+        for second, order in given.items():
+            loop.call_later(second, told.give, order)
         around = Surroundings(
             servers(workflow, *inner.values(), unsafe=unsafe, **(retry or {})), inner, dict(recorded or {})
         )
@@ -189,6 +195,7 @@ def run(
                 timeout_seconds=timeout_seconds,
                 clock=lambda: START + timedelta(seconds=loop.time()),
                 stop=stop,
+                orders=told,
                 cache=cache,
                 chance=lambda: 0.5,
             )

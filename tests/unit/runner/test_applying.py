@@ -33,7 +33,8 @@ class Scene:
         self.report = Report(["a", "b"], Identity("pod", "pod-1", START), Packs(Owner("n", "r", "u1", "r-job")))
         self.lost: list[str] = []
         target = Target("n", "r", "u1", "pod-1")
-        self.applier = Applier(status, target, "7", self.report, self.lost.append)
+        self.seen: list[Any] = []
+        self.applier = Applier(status, target, "7", self.report, self.lost.append, self.seen.append)
 
     def note(self, name: str, phase: TaskPhase, **fields: Any) -> None:
         self.report.update(UnitRecord(name, phase, **fields))
@@ -57,6 +58,13 @@ def play(status: FakeStatus, acts: Callable[[Scene], Awaitable[None]]) -> Scene:
 
 def times(scene: Scene) -> list[float]:
     return [time for time, _ in scene.status.writes]
+
+
+def test_each_answer_shows_the_run_also_one_that_comes_of_a_conflict() -> None:
+    status = FakeStatus(fake_status.a_run_body(runner=MINE), {1: lambda status: status.order(suspend=True)})
+    scene = play(status, lambda scene: scene.finish())
+    assert [body["metadata"]["resourceVersion"] for body in scene.seen] == ["8", "9"]
+    assert all(body["spec"]["suspend"] for body in scene.seen)
 
 
 def test_it_reports_at_once_then_once_a_second_and_only_changes() -> None:
@@ -196,7 +204,7 @@ def test_a_report_that_is_not_taken_is_sent_without_what_tools_said() -> None:
     status = scene.status.writes[-1][1]
     assert status["runner"]["outcome"] == "Failed"
     assert status["runner"]["reason"] == "RunnerFailed"
-    assert status["runner"]["message"] == "the run succeeded, but its results can't be recorded: too large"
+    assert status["runner"]["message"] == "the run ended as Succeeded, but its results can't be recorded: too large"
     assert "outputs" not in status
     assert all("result" not in task for task in status["tasks"])
 

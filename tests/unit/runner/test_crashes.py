@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders import a_spec, a_task, an_output
-from tests.unit.runner.mortal_pods import NEVER, UNSAFE, Break, Run, Server, endings_taken_back
+from tests.unit.runner.mortal_pods import NEVER, UNSAFE, Break, Run, Server, Suspension, endings_taken_back
 from tests.unit.runner.scripted_tools import nested_task
 
 from mcp_orchestrator.api.workflowrun import TaskPhase
@@ -40,6 +40,7 @@ def workflows(draw: st.DrawFn) -> Drawn:
         early=frozenset(name for name in names if draw(st.booleans())),
         large=frozenset(name for name in names if draw(st.integers(0, 3)) == 0),
         talks=frozenset(name for name in names if draw(st.integers(0, 3)) == 0),
+        busy=frozenset(name for name in names if draw(st.integers(0, 2)) == 0),
     )
     return a_spec(*tasks, finally_=final, max_parallel_tasks=draw(st.integers(1, 4))), {"inner": inner}, server
 
@@ -89,6 +90,45 @@ def test_whenever_pods_die_no_unsafe_call_is_made_twice_and_every_task_ends_once
     quiet.live()
     for crash in (*crashes, NEVER):
         run.live(crash)
+        if run.over:
+            break
+    assert_that_all_is_well(run, workflow, quiet)
+
+
+moments = st.integers(0, 24).map(lambda n: n / 2)
+suspensions = st.builds(Suspension, moments, st.none() | moments)
+
+
+@given(workflows(), st.lists(suspensions, min_size=1, max_size=4))
+def test_a_run_that_is_suspended_at_any_moments_comes_to_what_it_does_undisturbed(
+    drawn: Drawn, moments: list[Suspension]
+) -> None:
+    workflow, nested, server = drawn
+    quiet, run = Run.of(workflow, nested, server.copy()), Run.of(workflow, nested, server)
+    quiet.live()
+    for suspension in moments:
+        run.live_until_suspended(suspension)
+        if run.over:
+            break
+    else:
+        run.live()
+    assert_that_all_is_well(run, workflow, quiet)
+    assert run.tasks() == quiet.tasks()
+    assert run.server.effects == quiet.server.effects, "a call was made twice, or not at all"
+
+
+@given(workflows(), st.lists(breaks | suspensions, max_size=5))
+def test_neither_crashes_nor_suspensions_make_an_unsafe_call_happen_twice(
+    drawn: Drawn, troubles: list[Break | Suspension]
+) -> None:
+    workflow, nested, server = drawn
+    quiet, run = Run.of(workflow, nested, server.copy()), Run.of(workflow, nested, server)
+    quiet.live()
+    for trouble in (*troubles, NEVER):
+        if isinstance(trouble, Suspension):
+            run.live_until_suspended(trouble)
+        else:
+            run.live(trouble)
         if run.over:
             break
     assert_that_all_is_well(run, workflow, quiet)

@@ -109,7 +109,7 @@ def test_a_run_that_takes_too_long_cancels_its_calls_and_says_why() -> None:
     assert ending == Ending(Outcome.FAILED, RunReason.TIMED_OUT, words)
     assert records.last_phases() == {"done": "Succeeded", "long": "Failed", "never": "Skipped"}
     assert records.words("long") == f"Timeout: {words}"
-    assert records.words("never") == 'DependencyNotMet: it needs task "long", which failed'
+    assert records.words("never") == f"RunStopped: {words}"
 
 
 def test_a_stopped_run_leaves_what_is_open_for_another_pod() -> None:

@@ -144,6 +144,14 @@ def test_a_later_attempt_takes_over_with_all_that_was_told_and_the_first_start()
     assert run.status.tasks[0].phase == "Running"
 
 
+def test_a_run_that_was_suspended_is_taken_over_by_its_next_attempt_and_by_no_other_pod() -> None:
+    held = {"podName": "r-old-abcde", "podUid": "pod-0", "attempt": 1, "outcome": "Suspended", "reason": "Suspended"}
+    run, _ = take(FakeStatus(fake_status.a_run_body(runner=held, attempt=2)))
+    assert (run.status.runner.pod_uid, run.status.runner.outcome) == ("pod-1", None)
+    with pytest.raises(NotOurs, match="has already executed the run"):
+        take(FakeStatus(fake_status.a_run_body(runner=held, attempt=1)))
+
+
 def test_a_process_that_finds_its_own_pod_on_record_goes_on_from_there() -> None:
     mine = {"podName": "r-job-abcde", "podUid": "pod-1", "attempt": 1, "startTime": "2026-11-24T11:59:00Z"}
     status = FakeStatus(fake_status.a_run_body(runner=mine, tasks=[{"name": "now", "phase": "Running"}]))

@@ -450,8 +450,8 @@ def test_a_task_s_deadline_holds_for_all_attempts_together() -> None:
     script = failing(4, "late", ErrorClass.TIMEOUT)
     task = a_task("a", deadline_seconds=10, retry=Retry(attempts=9, backoff_seconds=1))
     _, _ = run(a_spec(task), tools := ScriptedTools({"a": script}))
-    assert tools.calls[0].left_seconds == 10
-    assert tools.calls[-1].left_seconds < 6
+    assert tools.calls[0].timeout_seconds == 10
+    assert tools.calls[-1].timeout_seconds < 6
     assert max(tools.ended.values()) <= 10
 
 

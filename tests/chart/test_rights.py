@@ -101,6 +101,7 @@ def test_the_operator_may_do_what_it_does() -> None:
         *(f"{own}/{kind}/status:patch" for kind in ours),
         *(f"{own}/{kind}/finalizers:update" for kind in ("mcpservers", "workflowruns")),
         *(f"{child}:{verb}" for child in children for verb in (*look, "create")),
+        "batch/jobs:delete",
         *("apps/deployments:patch", "/services:patch", "/pods:list"),
         *("events.k8s.io/events:create", "events.k8s.io/events:list"),
         "/configmaps:get",

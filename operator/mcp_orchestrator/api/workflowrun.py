@@ -226,6 +226,7 @@ class RunReason(StrEnum):
     NAMESPACE_LIMIT = "NamespaceLimit"
     TEMPLATE_LIMIT = "TemplateLimit"
     SERVER_LIMIT = "ServerLimit"
+    KUEUE_QUEUE = "KueueQueue"
     SUSPENDED = "Suspended"
     CANCELLED = "Cancelled"
     SKIPPED = "Skipped"

@@ -16,9 +16,11 @@ from mcp_orchestrator.client import given, runs
 from mcp_orchestrator.client.cluster import Access, Cluster, opened, readable
 from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.resultsfile import counted
+from mcp_orchestrator.planning.runjob import PRIORITY_LABEL, QUEUE_LABEL
 
 ORDERS = ("suspend", "cancel")
 """What of a spec was said to that one run."""
+KUEUE_LABELS = (QUEUE_LABEL, PRIORITY_LABEL)
 _EARLIER = re.compile(r"-retry-[0-9a-f]{6}$")
 
 
@@ -43,7 +45,7 @@ def run(order: Order, access: Access, output: str) -> Exit:
             check(earlier)
             values = given.parameters(order.parameters, await _declared(cluster, earlier))
             name = order.name or name_after(order.run)
-            metadata = {"name": name, "namespace": cluster.namespace}
+            metadata = {"name": name, "namespace": cluster.namespace} | labels_after(earlier)
             spec = spec_after(order.run, body["spec"], values)
             made = await runs.created(
                 cluster, {"apiVersion": API_VERSION, "kind": "WorkflowRun", "metadata": metadata, "spec": spec}
@@ -81,6 +83,12 @@ def spec_after(name: str, spec: Mapping[str, Any], values: Mapping[str, Any]) ->
     if merged := {**spec.get("parameters", {}), **values}:
         after["parameters"] = merged
     return after | {"resumeFrom": name}
+
+
+def labels_after(earlier: WorkflowRun) -> dict[str, Any]:
+    """The labels that say who lets the run in. Others may be of a tool that would take the new run for its own."""
+    labels = {name: earlier.metadata.labels[name] for name in KUEUE_LABELS if name in earlier.metadata.labels}
+    return {"labels": labels} if labels else {}
 
 
 async def _declared(cluster: Cluster, earlier: WorkflowRun) -> tuple[Parameter, ...] | None:

@@ -15,7 +15,7 @@ from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.planning import admission, concurrency
 from mcp_orchestrator.planning.admission import Pools
 from mcp_orchestrator.planning.concurrency import Rival, Rivals
-from mcp_orchestrator.planning.runjob import QUEUE_LABEL
+from mcp_orchestrator.planning.runjob import queue_of
 
 SERVER = resources.MCP_SERVERS.kind
 TEMPLATE = resources.WORKFLOW_TEMPLATES.kind
@@ -60,11 +60,16 @@ def slim_run(body: Json) -> Json:
 
 
 def slim_job(body: Json) -> Json:
-    """A Job as the store keeps it: whose it is, and whether it has ended. On its way there it changes many times."""
+    """A Job as the store keeps it: whose it is, whether it may have pods, and whether it has ended.
+
+    On its way there it changes many times.
+    """
+    suspended = {"spec": {"suspend": True}} if body.get("spec", {}).get("suspend") else {}
     known = ("name", "namespace", "uid", "ownerReferences", "deletionTimestamp")
     return {
         "metadata": {name: body["metadata"][name] for name in known if name in body["metadata"]},
         "status": {"conditions": body.get("status", {}).get("conditions", [])},
+        **suspended,
     }
 
 
@@ -86,7 +91,7 @@ def pools(body: Json | None) -> Pools:
     template = (body.get("spec", {}).get("templateRef") or {}).get("name", "")
     servers = [server["name"] for server in status.get("servers", ())]
     return admission.pools_of(
-        metadata.get("namespace", ""), template, servers, queued_elsewhere=QUEUE_LABEL in metadata.get("labels", {})
+        metadata.get("namespace", ""), template, servers, queued_elsewhere=bool(queue_of(metadata.get("labels", {})))
     )
 
 

@@ -18,7 +18,7 @@ from mcp_orchestrator.controllers.children import Children, DyingObject, Foreign
 from mcp_orchestrator.controllers.scenes import Scenes
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.controllers.writing import Writer
-from mcp_orchestrator.planning import attempts, concurrency, endings, runs, runstatus
+from mcp_orchestrator.planning import attempts, concurrency, endings, kueue, runs, runstatus
 from mcp_orchestrator.planning.observed import ObservedRun, Obstacle
 from mcp_orchestrator.planning.plan import Plan
 from mcp_orchestrator.planning.resolution import Surroundings
@@ -126,17 +126,20 @@ class Runs:
         if run.status.admitted_at is None:
             around, slot = await self._around(key, run), self._admission.has_slot(key)
             return ObservedRun(run=run, around=around, rivals=rivals, slot=slot)
+        earlier = self._store.get(Key(records.JOB, key.namespace, kueue.earlier_job(run)))
+        seen = ObservedRun(run=run, rivals=rivals, earlier_job=earlier)
         job = await self._job(run)
         if job is None:
-            return ObservedRun(run=run, rivals=rivals)
+            return seen
         ended = endings.has_ended(job)
         if ended and not (run.status.runner and run.status.runner.outcome):
             # The Job's end may be known before the runner's last word: ask for that word.
             run = await self._fresh(key, run)
         runner = attempts.current_runner(run)
         reported = runner is not None and (not ended or runner.outcome is not None)
-        early = clock() - (run.status.admitted_at or clock()) < runstatus.START_WAKE and not ended
-        return ObservedRun(run=run, rivals=rivals, job=job, pods=() if reported or early else await self._pods(run))
+        young = clock() - (run.status.admitted_at or clock()) < runstatus.START_WAKE
+        early = (young or kueue.holds_back(job)) and not ended
+        return replace(seen, run=run, job=job, pods=() if reported or early else await self._pods(run))
 
     async def _around(self, key: Key, run: WorkflowRun) -> Surroundings:
         """What stands beside a run that is not admitted yet."""

@@ -25,10 +25,14 @@ def current_runner(run: WorkflowRun) -> RunnerStatus | None:
     return runner if runner and runner.attempt >= (run.status.attempt or 1) else None
 
 
+def counted(run: WorkflowRun) -> int:
+    """How many pods the run had, but for those that it gave up to be suspended: that is no failure."""
+    return (run.status.attempt or 1) - (run.status.resumptions or 0)
+
+
 def why_again(run: WorkflowRun, job: Mapping[str, Any], seen: tuple[Mapping[str, Any], ...], settings: Settings) -> str:
     """Why the pod was lost, if another one may do better; empty if it may not, or there were enough."""
-    used = (run.status.attempt or 1) - (run.status.resumptions or 0)
-    if used >= settings.retry_attempts or _reason_of_failure(job) in ("", "DeadlineExceeded"):
+    if counted(run) >= settings.retry_attempts or _reason_of_failure(job) in ("", "DeadlineExceeded"):
         return ""
     trouble = pods.first_trouble(seen)
     if trouble and trouble.kind not in PASSING:

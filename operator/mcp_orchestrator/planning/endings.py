@@ -11,7 +11,7 @@ from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Verdict
 from mcp_orchestrator.api.control import Cancellation
 from mcp_orchestrator.api.workflowrun import Outcome, RunCondition, RunPhase, RunReason, WorkflowRun
-from mcp_orchestrator.planning import diagnosis, pods, runstatus
+from mcp_orchestrator.planning import attempts, diagnosis, pods, runstatus
 from mcp_orchestrator.planning.diagnosis import Failure
 from mcp_orchestrator.planning.plan import Event, EventType, Plan
 from mcp_orchestrator.planning.resolution import Rejected, Waiting
@@ -79,11 +79,11 @@ def reported(last: Last) -> Plan:
 
 def abandoned(last: Last, job: Mapping[str, Any], settings: Settings) -> Plan:
     """End a run whose Job ended without a report of its runner."""
-    failure, status = pods.holding(job, "Failed") or {}, last.run.status
+    failure, counted = pods.holding(job, "Failed") or {}, attempts.counted(last.run)
     if failure.get("reason") == "DeadlineExceeded":
         return _too_late(last, runstatus.timeout_seconds(last.run, settings))
     words = failure.get("message") or "its Job completed"
-    times = f" {status.attempt} times" if (status.attempt or 1) > 1 else ""
+    times = f" {counted} times" if counted > 1 else ""
     return failed(last, RunReason.RUNNER_FAILED, f"the run's pod ended{times} without a report ({words})")
 
 

@@ -36,6 +36,8 @@ class ObservedRun:
     """Why the admission queue gave it none."""
     job: Mapping[str, Any] | None = None
     """The run's Job; None only if the API server itself said that there is none."""
+    earlier_job: Mapping[str, Any] | None = None
+    """The Job of the attempt before, of a run that Kueue lets in."""
     foreign_job: bool = False
     """Whether an object of somebody else's has the Job's name."""
     mistake: str = ""

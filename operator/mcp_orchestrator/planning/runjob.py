@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mcp_orchestrator.api.base import GROUP, RUNNER_MANAGER
@@ -13,10 +13,12 @@ from mcp_orchestrator.settings import ObjectStore, Settings
 
 START_SECONDS = 300
 """How long a run's pod may take to be placed, to fetch its image and to start."""
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-"""A run with this label is queued by Kueue."""
 RUN_LABEL = f"{GROUP}/run"
 TEMPLATE_LABEL = f"{GROUP}/template"
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+"""On a run that Kueue is to let in: the name of its LocalQueue."""
+PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
+"""On such a run: the name of its WorkloadPriorityClass."""
 PARAMETERS = "/var/run/mcp-orchestrator/parameters"
 """Where the runner reads the parameters that stand in Secrets and ConfigMaps: a file for each, by its name."""
 RESULTS = "/var/run/mcp-orchestrator/results"
@@ -37,6 +39,16 @@ READABLE = 0o440
 """For the runner alone, which has the group of its volumes."""
 
 
+def queue_of(labels: Mapping[str, str]) -> str:
+    """The queue of Kueue that a run with these labels waits in; empty if Kueue has no say in it."""
+    return labels.get(QUEUE_LABEL, "")
+
+
+def queue_name(run: WorkflowRun) -> str:
+    """`queue_of` the run."""
+    return queue_of(run.metadata.labels)
+
+
 def run_job(
     run: WorkflowRun, *, timeout_seconds: int, seconds_left: int, traceparent: str, settings: Settings
 ) -> dict[str, Any]:
@@ -55,13 +67,15 @@ def run_job(
         "metadata": {
             "name": run.status.job_name,
             "namespace": metadata.namespace,
-            "labels": labels,
+            "labels": labels | _kueue(run),
             "ownerReferences": manifests.owner("WorkflowRun", metadata),
         },
         "spec": {
+            **({"suspend": True} if queue_name(run) else {}),
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             # The runner keeps the time itself, from its start on; this ends a pod that never starts or that hangs.
+            # While the Job is suspended it does not count.
             "activeDeadlineSeconds": seconds_left + last_seconds + START_SECONDS,
             "template": {
                 "metadata": {"labels": labels},
@@ -69,6 +83,12 @@ def run_job(
             },
         },
     }
+
+
+def _kueue(run: WorkflowRun) -> dict[str, str]:
+    """Labels that Kueue reads off the Job."""
+    labels = run.metadata.labels
+    return {name: labels[name] for name in (QUEUE_LABEL, PRIORITY_LABEL) if queue_name(run) and labels.get(name)}
 
 
 def _pod(run: WorkflowRun, timeout_seconds: int, traceparent: str, settings: Settings) -> dict[str, Any]:

@@ -8,13 +8,14 @@ the run did is told by the runner alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.control import Cancellation, CancelMode
-from mcp_orchestrator.api.workflowrun import Outcome, RunPhase, RunReason, WorkflowRun
-from mcp_orchestrator.planning import attempts, endings, manifests, pods, runstatus, starting
+from mcp_orchestrator.api.workflowrun import Outcome, RunCondition, RunPhase, RunReason, WorkflowRun
+from mcp_orchestrator.planning import attempts, endings, kueue, manifests, pods, runjob, runstatus, starting
 from mcp_orchestrator.planning.endings import Last
 from mcp_orchestrator.planning.observed import ObservedRun
 from mcp_orchestrator.planning.plan import Event, EventType, Plan
@@ -32,7 +33,8 @@ def plan_run(observed: ObservedRun, settings: Settings, now: datetime) -> Plan:
         return Plan()
     if status.admitted_at is None:
         return starting.before_admission(observed, settings, now)
-    return _after_admission(observed, settings, now)
+    made = _after_admission(observed, settings, now)
+    return replace(made, deletions=made.deletions + kueue.to_delete(observed.earlier_job))
 
 
 def workflow_type(run: WorkflowRun) -> str:
@@ -48,7 +50,8 @@ def _after_admission(observed: ObservedRun, settings: Settings, now: datetime) -
     if runner and runner.outcome:
         return endings.reported(last)
     order = starting.stop_order(observed)
-    if order and (order.mode == CancelMode.IMMEDIATE or run.status.runner is None):
+    needless = not runner and order and not starting.has_finally_to_run(run, order)
+    if order and (order.mode == CancelMode.IMMEDIATE or needless):
         return _once_stopped(observed, endings.cancelled(last, order), now)
     if run.suspended and not runner:
         return _once_stopped(observed, starting.hold(run, now), now)
@@ -65,7 +68,36 @@ def _after_admission(observed: ObservedRun, settings: Settings, now: datetime) -
         return Plan(children=(attempts.job(run, run.status, settings, now),), wake_at=now + START_WAKE)
     if observed.job is None or endings.has_ended(observed.job):
         return _without_report(observed, order, settings, now)
+    if runjob.queue_name(run):
+        if kueue.holds_back(observed.job):
+            return _held_back(observed, order, settings, now)
+        if kueue.told_since(run):
+            return _let_in(run, observed.job, now)
     return _started(observed, order, now)
+
+
+def _held_back(observed: ObservedRun, order: Cancellation | None, settings: Settings, now: datetime) -> Plan:
+    """Wait for Kueue. A run that was at work, until Kueue took its pod away, leaves its Job for another."""
+    run = observed.run
+    if order and not starting.has_finally_to_run(run, order):
+        return _once_stopped(observed, endings.cancelled(Last(run, now), order), now)
+    if run.suspended:
+        return _once_stopped(observed, starting.hold(run, now), now)
+    if attempts.current_runner(run):
+        return _again(run, kueue.TAKEN_AWAY, settings, now, resumed=True)
+    since = kueue.told_since(run)
+    if since and run.status.observed_generation == run.metadata.generation:
+        return Plan()
+    verdicts, waiting = kueue.waiting(run, run.status.job_name or "", since or now)
+    return Plan(status=runstatus.compose(run, verdicts, now, runstatus.kept_running(run.status) | waiting).wire())
+
+
+def _let_in(run: WorkflowRun, job: Mapping[str, Any], now: datetime) -> Plan:
+    fields = runstatus.kept_running(run.status) | {"phase": RunPhase.RUNNING, "message": runstatus.STARTING}
+    if paused := kueue.paused_seconds(run, job, now):
+        fields["paused_seconds"] = paused
+    status = runstatus.compose(run, runstatus.running(runstatus.STARTING), now, fields)
+    return Plan(status=status.wire(), wake_at=now + START_WAKE)
 
 
 def _once_stopped(observed: ObservedRun, then: Plan, now: datetime) -> Plan:
@@ -97,14 +129,20 @@ def _without_report(observed: ObservedRun, order: Cancellation | None, settings:
     return endings.failed(last, RunReason.JOB_DELETED, message, remedy)
 
 
-def _again(run: WorkflowRun, why: str, settings: Settings, now: datetime) -> Plan:
-    """Give the run a new Job, by whose name the new pod is known to take the place of the old one."""
+def _again(run: WorkflowRun, why: str, settings: Settings, now: datetime, *, resumed: bool = False) -> Plan:
+    """Give the run a new Job, by whose name the new pod is known to take the place of the old one.
+
+    One that is `resumed` has lost no pod by a failure, and so does not come nearer to its last attempt.
+    """
     attempt = (run.status.attempt or 1) + 1
     name = manifests.job_name(run.metadata.name, run.metadata.uid, attempt)
-    fields = runstatus.kept_running(run.status)
-    fields |= {"phase": RunPhase.RUNNING, "message": runstatus.STARTING, "attempt": attempt, "job_name": name}
-    status = runstatus.compose(run, runstatus.running(runstatus.STARTING), now, fields)
-    note = f"{why}; attempt {attempt} of {settings.retry_attempts} goes on from what is recorded, as Job {name}"
+    verdicts, begun = kueue.begun(run, name, runstatus.STARTING, now)
+    fields = runstatus.kept_running(run.status) | begun | {"attempt": attempt, "job_name": name}
+    if resumed:
+        fields["resumptions"] = (run.status.resumptions or 0) + 1
+    status = runstatus.compose(run, verdicts, now, fields)
+    which = "the run" if resumed else f"attempt {attempts.counted(run) + 1} of {settings.retry_attempts}"
+    note = f"{why}; {which} goes on from what is recorded, as Job {name}"
     return Plan(
         status=status.wire(),
         children=(attempts.job(run, status, settings, now),),
@@ -121,7 +159,8 @@ def _started(observed: ObservedRun, order: Cancellation | None, now: datetime) -
     found = pods.first_trouble(observed.pods)
     if found:
         return _hindered(run, found.message, now, found.class_)
-    late = run.status.admitted_at is not None and now - run.status.admitted_at >= START_WAKE
+    let_in = conditions.find(run.status.conditions, RunCondition.ADMITTED)
+    late = let_in is not None and now - let_in.last_transition_time >= START_WAKE
     if late and (missing := _unmounted(run, observed.pods)):
         return _hindered(run, missing, now, "MissingReference")
     # A Job whose time is over loses its pods first: what was told of them is worth more than that they are gone.

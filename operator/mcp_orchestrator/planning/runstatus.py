@@ -55,6 +55,17 @@ def running(message: str) -> dict[str, Verdict]:
     }
 
 
+def waiting(reason: RunReason, message: str) -> dict[str, Verdict]:
+    """The conditions of a run that waits."""
+    return {
+        RunCondition.SUCCEEDED: conditions.unknown(reason, message),
+        RunCondition.FINISHED: conditions.false(reason),
+        RunCondition.RECONCILING: conditions.true(reason, message),
+        RunCondition.STALLED: conditions.false(reason),
+        RunCondition.ADMITTED: conditions.false(reason, message),
+    }
+
+
 def timeout_seconds(run: WorkflowRun, settings: Settings) -> int:
     """How long the run may take: its own word, else its workflow's, else the operator's setting."""
     template = run.status.template

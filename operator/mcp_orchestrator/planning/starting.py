@@ -8,16 +8,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.conditions import Verdict
 from mcp_orchestrator.api.control import Cancellation, CancelMode
 from mcp_orchestrator.api.workflowrun import ResolvedServer, RunCondition, RunPhase, RunReason, WorkflowRun
-from mcp_orchestrator.planning import admission, attempts, concurrency, endings, manifests, resolution, runstatus
+from mcp_orchestrator.planning import (
+    admission,
+    attempts,
+    concurrency,
+    endings,
+    kueue,
+    manifests,
+    resolution,
+    runjob,
+    runstatus,
+)
 from mcp_orchestrator.planning.admission import Candidate, Pools
 from mcp_orchestrator.planning.endings import Last
 from mcp_orchestrator.planning.observed import ObservedRun, Obstacle
 from mcp_orchestrator.planning.plan import Event, Plan
 from mcp_orchestrator.planning.resolution import Resolved, Waiting
-from mcp_orchestrator.planning.runjob import QUEUE_LABEL
 from mcp_orchestrator.planning.runstatus import START_WAKE
 from mcp_orchestrator.settings import Settings
 
@@ -36,7 +44,7 @@ def before_admission(observed: ObservedRun, settings: Settings, now: datetime) -
     """The next step of a run without a slot. One that has run before goes on from its snapshot."""
     run = observed.run
     order = stop_order(observed)
-    if order and not _has_finally_to_run(run, order):
+    if order and not has_finally_to_run(run, order):
         return endings.cancelled(Last(run, now), order)
     if run.suspended:
         return hold(run, now)
@@ -82,7 +90,7 @@ def _skipped(observed: ObservedRun) -> Cancellation:
     return Cancellation(mode=CancelMode.IMMEDIATE, reason=RunReason.SKIPPED, message=message)
 
 
-def _has_finally_to_run(run: WorkflowRun, order: Cancellation) -> bool:
+def has_finally_to_run(run: WorkflowRun, order: Cancellation) -> bool:
     """Whether the run must get a slot once more before it ends: something of it ran, and its finally did not."""
     template = run.status.template
     return bool(order.mode == CancelMode.GRACEFUL and run.status.runner and template and template.spec.finally_)
@@ -107,7 +115,7 @@ def pools(run: WorkflowRun, servers: Iterable[ResolvedServer]) -> Pools:
         run.metadata.namespace,
         run.spec.template_ref.name if run.spec.template_ref else "",
         [server.name for server in servers],
-        queued_elsewhere=QUEUE_LABEL in run.metadata.labels,
+        queued_elsewhere=bool(runjob.queue_name(run)),
     )
 
 
@@ -156,16 +164,9 @@ def _wait(
     same = (status.phase, status.waiting_reason, status.observed_generation) == (phase, reason, generation)
     if same and (phase == RunPhase.QUEUED or status.message == message):
         return Plan()
-    verdicts: dict[str, Verdict] = {
-        RunCondition.SUCCEEDED: conditions.unknown(reason, message),
-        RunCondition.FINISHED: conditions.false(reason),
-        RunCondition.RECONCILING: conditions.true(reason, message),
-        RunCondition.STALLED: conditions.false(reason),
-        RunCondition.ADMITTED: conditions.false(reason, message),
-    }
     fields = runstatus.kept(status) | (more or {})
     fields |= {"phase": phase, "message": message, "waiting_reason": reason, "waiting_since": _since(run, reason, now)}
-    composed = runstatus.compose(run, verdicts, now, fields)
+    composed = runstatus.compose(run, runstatus.waiting(reason, message), now, fields)
     # To wait is normal: servers start, and manifests come in any order.
     again = status.waiting_reason == reason
     events = () if again or phase == RunPhase.QUEUED else (Event(reason, message, action="Admit"),)
@@ -202,14 +203,8 @@ def _readmit(run: WorkflowRun, order: Cancellation | None, settings: Settings, n
 def _start(run: WorkflowRun, fields: dict[str, Any], words: str, settings: Settings, now: datetime) -> Plan:
     attempt = (run.status.attempt or 0) + 1
     name = manifests.job_name(run.metadata.name, run.metadata.uid, attempt)
-    fields |= {
-        "phase": RunPhase.RUNNING,
-        "message": runstatus.STARTING,
-        "attempt": attempt,
-        "job_name": name,
-        "admitted_at": now,
-    }
-    verdicts = runstatus.running("the run has its slot")
+    verdicts, begun = kueue.begun(run, name, "the run has its slot", now)
+    fields |= begun | {"attempt": attempt, "job_name": name, "admitted_at": now}
     status = runstatus.compose(run, verdicts, now, fields)
     return Plan(
         status=status.wire(),

@@ -152,6 +152,25 @@ def test_a_retry_is_the_same_run_without_its_orders() -> None:
     assert retry.spec_after("a", {"template": {"tasks": []}}, {}) == {"template": {"tasks": []}, "resumeFrom": "a"}
 
 
+@pytest.mark.parametrize(
+    ("labels", "kept"),
+    [
+        ({}, {}),
+        ({"app.kubernetes.io/instance": "of-git"}, {}),
+        (
+            {"kueue.x-k8s.io/queue-name": "a", "kueue.x-k8s.io/priority-class": "b", "team": "c"},
+            {"labels": {"kueue.x-k8s.io/queue-name": "a", "kueue.x-k8s.io/priority-class": "b"}},
+        ),
+    ],
+)
+def test_a_retry_waits_in_the_same_queue_of_kueue_and_takes_no_other_label(
+    labels: dict[str, str], kept: dict[str, Any]
+) -> None:
+    run = a_run()
+    labelled = run.model_copy(update={"metadata": run.metadata.model_copy(update={"labels": labels})})
+    assert retry.labels_after(labelled) == kept
+
+
 @given(st.from_regex(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", fullmatch=True))
 def test_the_name_of_a_retry_is_bounded_and_does_not_grow_with_further_ones(name: str) -> None:
     first = retry.name_after(name)

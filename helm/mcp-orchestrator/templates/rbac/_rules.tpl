@@ -17,6 +17,7 @@
   verbs: [list, delete]
 - apiGroups: [batch]
   resources: [jobs]
+  # Of runs that were stopped; and of an attempt that Kueue ended, for it would start the Job again.
   verbs: [get, list, watch, create, delete]
 - apiGroups: [apps]
   resources: [deployments]

@@ -62,6 +62,11 @@ def read(paths: tuple[Path, ...], context: str | None = None) -> Access:
     )
 
 
+def contexts(paths: tuple[Path, ...]) -> tuple[str, ...]:
+    """The names of the merged files' contexts. Raises ConfigError."""
+    return tuple(_merge(paths)["contexts"])
+
+
 def ssl_context(
     *,
     ca_file: str | None = None,
@@ -106,7 +111,7 @@ def _merge(paths: tuple[Path, ...]) -> dict[str, Any]:
 def _parse(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"the kubeconfig {path} can't be read: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"the kubeconfig {path} is not a YAML mapping")

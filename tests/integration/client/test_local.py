@@ -163,7 +163,7 @@ BROKEN = an_object("WorkflowTemplate", "w", {"tasks": [a_task("t", "nothing")]})
             json.dumps({"kind": "List", "items": [BROKEN, an_object("MCPServer", "x", GONE)]}),
             [],
             2,
-            "the command 'gone' is not in the image",
+            "its command gone is not in the PATH of this machine",
             id="no such program",
         ),
         pytest.param(
@@ -187,6 +187,27 @@ def test_what_can_not_run_is_said_in_words(
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_name_means_a_run_of_the_files_first_and_values_its_template(tmp_path: Path) -> None:
+    same = an_object("WorkflowRun", "sum", {"templateRef": {"name": "sum"}, "parameters": {"count": 2}})
+    other = an_object("WorkflowRun", "other", {"templateRef": {"name": "sum"}, "parameters": {"count": 3}})
+    path = written(tmp_path, a_server(), an_object("WorkflowTemplate", "sum", SUM), same, other)
+
+    assert run("sum", "-f", path).stdout.endswith("sum: 13\n")
+    assert run("sum", "-f", path, "-p", "count=5").stdout.endswith("sum: 16\n")
+    assert run("other", "-f", path).stdout.endswith("sum: 14\n")
+    refused = run("other", "-f", path, "-p", "count=5")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert '"other" is a run, and has its values' in refused.stderr
+
+
+def test_a_run_of_the_files_ends_within_the_time_that_is_given(tmp_path: Path) -> None:
+    spec = {"template": {"tasks": [a_task("long", "slow", {"seconds": 60})]}}
+    done = run("-f", written(tmp_path, a_server(), an_object("WorkflowRun", "w", spec)), "--timeout", "1")
+
+    assert done.returncode == 1
+    assert "the run took longer than its time-out of 1 s" in done.stdout
 
 
 def test_files_are_needed_and_must_be_there() -> None:
@@ -255,6 +276,40 @@ def test_a_plan_that_can_not_be_made_says_why(tmp_path: Path, spec: dict[str, An
 
     assert done.returncode in (1, 2)
     assert words in done.stderr
+
+
+def test_a_disk_that_is_full_in_the_end_does_not_hide_what_came_out(tmp_path: Path) -> None:
+    manifests, full = written(tmp_path, a_server(), an_object("WorkflowTemplate", "sum", SUM)), tmp_path / "full"
+    full.mkdir()
+    own = ["unshare", "--mount", "--map-root-user"]
+    if subprocess.run([*own, "mount", "-t", "tmpfs", "none", full], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a file system of its own")
+    small = 'mount -t tmpfs -o size=4k none "$0" && head -c 4096 /dev/zero >"$0/full"'
+    line = f'{small} && "$@" --results-dir "$0"; code=$?; ls "$0"; exit $code'
+    command = [sys.executable, "-m", "mcp_orchestrator", "run", "--local", "-f", manifests]
+    done = subprocess.run(
+        [*own, "sh", "-c", line, full, *command], capture_output=True, text=True, check=False, timeout=90
+    )
+
+    result = full / "workflow_results.json"
+    assert done.stderr == f"mcp-orchestrator: sum completed, but {result} can't be written: No space left on device\n"
+    assert done.returncode == 2
+    assert done.stdout.endswith("2 tasks succeeded\nsum: 12\nfull\n"), "a part of a file may be left behind"
+
+
+def test_a_run_that_nobody_follows_any_more_goes_on_to_its_end(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    tasks = [a_task("first", "count"), a_task("last", "slow", {"seconds": 0, "begun": str(begun)}, dependsOn=["first"])]
+    path = written(tmp_path, a_server(), an_object("WorkflowTemplate", "w", {"tasks": tasks}))
+    command = [sys.executable, "-m", "mcp_orchestrator", "run", "--local", "-f", path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.close()
+        assert process.stderr
+        told = process.stderr.read()
+
+    assert (process.returncode, told) == (141, b"")
+    assert begun.exists()
 
 
 def test_an_interrupted_run_leaves_no_process_behind(tmp_path: Path) -> None:

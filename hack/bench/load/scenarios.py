@@ -145,7 +145,7 @@ async def waiting(stage: Stage, sizes: Sizes) -> Json:
 
 async def queue_up(stage: Stage, count: int) -> None:
     """Have so many runs there, all seen by the operator."""
-    there = len(stage.ledger.first[Step.QUEUED])
+    there = len(stage.priorities)
     await stage.submit(names("wait", count - there, first=there))
     # The first one found the slot free, and did not queue.
     await stage.until_true(lambda: len(seen(stage)) >= count, f"{count} runs were seen")

@@ -62,16 +62,13 @@ def names(prefix: str, count: int, first: int = 0) -> list[str]:
 
 
 async def drain(stage: Stage, sizes: Sizes) -> Json:
-    """All runs queue at a limit of 0; an operator that may run them all then starts them.
-
-    The limit is read at the operator's start, so the time counts from its first Job to its last.
-    """
+    """All runs queue at a limit of 0, which is then raised for all. The time counts from the first Job to the last."""
     runs = sizes.drain
-    async with stage.operator(limit=0):
+    async with stage.operator(limit=0) as process:
         await stage.submit(names("drain", runs))
         await stage.until(Step.QUEUED, runs)
-    earlier = await controls.rates(stage.client, f"{stage.namespace}-before", runs // 4)
-    async with stage.operator(limit=runs) as process:
+        earlier = await controls.rates(stage.client, f"{stage.namespace}-before", runs // 4)
+        stage.set_limit(runs)
         cpu = await cpu_until_started(stage, process, runs)
         used = processes.usage(process.pid)
     rate = figures.per_second([moment.at for moment in stage.ledger.first[Step.STARTED].values()])

@@ -55,17 +55,26 @@ class Stage:
         port = processes.free_port()
         environment = {
             "KUBECONFIG": str(self.cluster.kubeconfig),
-            "MCP_ORCHESTRATOR_MAX_CONCURRENT_WORKFLOWS": str(limit),
+            "MCP_ORCHESTRATOR_LIMITS_FILE": str(self._limits_file),
             "MCP_ORCHESTRATOR_WATCH_NAMESPACES": self.namespace,
             "MCP_ORCHESTRATOR_NAMESPACE": self.namespace,
             "MCP_ORCHESTRATOR_LEADER_ELECT": "false",
             "MCP_ORCHESTRATOR_HTTP_PORT": str(port),
         }
-        self.limits.append(Limit(time.time(), limit))
+        self.set_limit(limit)
         with processes.running("subject", environment, self.logs / "operator.log") as process:
             await self._wait(partial(_is_up, port), "the operator is ready", READY_SECONDS)
             await self._wait(self._can_run, "the template is ready", READY_SECONDS)
             yield process
+
+    def set_limit(self, limit: int) -> None:
+        """Let so many runs hold a slot from now on: the operator soon sees it."""
+        self.limits.append(Limit(time.time(), limit))
+        self._limits_file.write_text(f"maxConcurrentRuns: {limit}\n")
+
+    @property
+    def _limits_file(self) -> Path:
+        return self.logs / f"{self.namespace}.yaml"
 
     @asynccontextmanager
     async def runners(self, seconds: float) -> AsyncIterator[Process]:

@@ -19,10 +19,11 @@ from bench.load import cluster, stage
 from bench.load.cluster import Cluster
 from bench.load.report import shown
 from bench.load.scenarios import QUICK, SCENARIOS, Json, Sizes
+from bench.load.stage import TooSlow
 
 
 def main() -> int:
-    """Run the scenarios; 1 if the operator broke a promise."""
+    """Run the scenarios; 1 if the operator broke a promise, or did not come to an end."""
     options = parser().parse_args()
     logs = Path(tempfile.mkdtemp(prefix="mcp-orchestrator-bench-"))
     print(f"logs of the operator and of the runners: {logs}", file=sys.stderr)
@@ -34,7 +35,7 @@ def main() -> int:
     print(shown(report))
     if options.output:
         options.output.write_text(json.dumps(report, indent=1) + "\n")
-    return 1 if any(result["violations"] for result in results.values()) else 0
+    return 1 if any(result["violations"] or "failed" in result for result in results.values()) else 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,7 +60,10 @@ async def play(there: Cluster, chosen: list[str], sizes: Sizes, logs: Path) -> d
         print(f"{name}: {SCENARIOS[name].about} …", file=sys.stderr)
         began = time.monotonic()
         async with stage.prepared(there, f"bench-{name}-{time.time_ns() // 10**9:x}", logs) as scene:
-            found = await SCENARIOS[name].play(scene, sizes)
+            try:
+                found = await SCENARIOS[name].play(scene, sizes)
+            except TooSlow as error:
+                found = {"failed": str(error)}
             scene.look()
             results[name] = {**found, "violations": scene.violations(), "seconds": round(time.monotonic() - began)}
     return results

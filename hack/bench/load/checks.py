@@ -12,9 +12,8 @@ from enum import IntEnum
 
 from bench.load.audit import Call
 from mcp_orchestrator.api.control import Priority
-from mcp_orchestrator.api.workflowrun import RunPhase
+from mcp_orchestrator.api.workflowrun import FINAL_PHASES, RunPhase
 
-FINAL = frozenset(phase for phase in RunPhase if phase.final)
 NEWS_SECONDS = 1.0
 """How long the operator may take to hear of a run, and to write the admissions that it has decided before that."""
 
@@ -80,7 +79,7 @@ class Ledger:
             yield Step.ADMITTED, call.name
         if status.get("phase") == RunPhase.QUEUED:
             yield Step.QUEUED, call.name
-        if status.get("phase") in FINAL:
+        if status.get("phase") in FINAL_PHASES:
             yield Step.ENDED, call.name
 
 

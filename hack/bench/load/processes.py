@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -55,6 +56,14 @@ def running(module: str, environment: Mapping[str, str], log: Path, *words: str)
             raise SystemExit(f"{module} ended with exit code {process.returncode}: see {log}")
     finally:
         end(process)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -62,27 +62,18 @@ def names(prefix: str, count: int, first: int = 0) -> list[str]:
 
 
 async def drain(stage: Stage, sizes: Sizes) -> Json:
-    """All runs queue at a limit of 0; an operator that may run them all then starts them.
-
-    The limit is read at the operator's start, so the time counts from its first Job to its last.
-    """
+    """All runs queue at a limit of 0, which is then raised for all. The time counts from the first Job to the last."""
     runs = sizes.drain
-    async with stage.operator(limit=0):
+    async with stage.operator(limit=0) as process:
         await stage.submit(names("drain", runs))
         await stage.until(Step.QUEUED, runs)
-    async with stage.operator(limit=runs) as process:
-        await stage.until(Step.ADMITTED, 1)
-        watched = {"operator": process.pid, **stage.cluster.processes}
-        before = {name: processes.usage(pid) for name, pid in watched.items()}
-        started = len(stage.ledger.first[Step.STARTED])
-        await stage.until(Step.STARTED, runs)
-        after = {name: processes.usage(pid) for name, pid in watched.items()}
-    cpu = {
-        name: round(1000 * (after[name].cpu_seconds - before[name].cpu_seconds) / max(1, runs - started), 2)
-        for name in watched
-    }
+        earlier = await controls.rates(stage.client, f"{stage.namespace}-before", runs // 4)
+        stage.set_limit(runs)
+        cpu = await cpu_until_started(stage, process, runs)
+        used = processes.usage(process.pid)
     rate = figures.per_second([moment.at for moment in stage.ledger.first[Step.STARTED].values()])
-    control = await controls.rates(stage.client, f"{stage.namespace}-control", runs // 2)
+    later = await controls.rates(stage.client, f"{stage.namespace}-after", runs // 4)
+    control = {name: round((earlier[name] + later[name]) / 2, 2) for name in earlier}
     return {
         "runs": runs,
         "runsPerSecond": round(rate, 1),
@@ -90,8 +81,19 @@ async def drain(stage: Stage, sizes: Sizes) -> Json:
         "ratioToBareAdmissions": round(rate / control["bareAdmissionsPerSecond"], 2),
         "cpuRatioToBareAdmissions": round(cpu["operator"] / control["bareCpuMillisecondsPerRun"], 2),
         "cpuMillisecondsPerRun": cpu,
-        "operatorMiB": after["operator"].resident_mib,
+        "operatorMiB": used.resident_mib,
     }
+
+
+async def cpu_until_started(stage: Stage, process: Process, runs: int) -> dict[str, float]:
+    """Milliseconds of CPU time that the operator and each part of the cluster take for a run, until all have a Job."""
+    await stage.until(Step.ADMITTED, 1)
+    watched = {"operator": process.pid, **stage.cluster.processes}
+    before = {name: processes.usage(pid).cpu_seconds for name, pid in watched.items()}
+    missing = runs - len(stage.ledger.first[Step.STARTED])
+    await stage.until(Step.STARTED, runs)
+    after = {name: processes.usage(pid).cpu_seconds for name, pid in watched.items()}
+    return {name: round(1000 * (after[name] - before[name]) / max(1, missing), 2) for name in watched}
 
 
 async def rate(stage: Stage, sizes: Sizes) -> Json:
@@ -145,7 +147,7 @@ async def waiting(stage: Stage, sizes: Sizes) -> Json:
 
 async def queue_up(stage: Stage, count: int) -> None:
     """Have so many runs there, all seen by the operator."""
-    there = len(stage.ledger.first[Step.QUEUED])
+    there = len(stage.priorities)
     await stage.submit(names("wait", count - there, first=there))
     # The first one found the slot free, and did not queue.
     await stage.until_true(lambda: len(seen(stage)) >= count, f"{count} runs were seen")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+
+import aiohttp
 
 from bench.load import audit, processes, workload
 from bench.load.audit import AuditLog
@@ -41,6 +43,7 @@ class Stage:
     ledger: Ledger = field(default_factory=lambda: Ledger(OPERATOR))
     limits: list[Limit] = field(default_factory=list)
     priorities: dict[str, Priority] = field(default_factory=dict)
+    """Those of all runs that were submitted."""
     log: AuditLog = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,18 +52,29 @@ class Stage:
     @asynccontextmanager
     async def operator(self, limit: int) -> AsyncIterator[Process]:
         """The operator at work on this namespace, with its server and template ready."""
+        port = processes.free_port()
         environment = {
             "KUBECONFIG": str(self.cluster.kubeconfig),
-            "MCP_ORCHESTRATOR_MAX_CONCURRENT_WORKFLOWS": str(limit),
+            "MCP_ORCHESTRATOR_LIMITS_FILE": str(self._limits_file),
             "MCP_ORCHESTRATOR_WATCH_NAMESPACES": self.namespace,
             "MCP_ORCHESTRATOR_NAMESPACE": self.namespace,
             "MCP_ORCHESTRATOR_LEADER_ELECT": "false",
-            "MCP_ORCHESTRATOR_HTTP_PORT": "0",
+            "MCP_ORCHESTRATOR_HTTP_PORT": str(port),
         }
-        self.limits.append(Limit(time.time(), limit))
+        self.set_limit(limit)
         with processes.running("subject", environment, self.logs / "operator.log") as process:
-            await self._ready()
+            await self._wait(partial(_is_up, port), "the operator is ready", READY_SECONDS)
+            await self._wait(self._can_run, "the template is ready", READY_SECONDS)
             yield process
+
+    def set_limit(self, limit: int) -> None:
+        """Let so many runs hold a slot from now on: the operator soon sees it."""
+        self.limits.append(Limit(time.time(), limit))
+        self._limits_file.write_text(f"maxConcurrentRuns: {limit}\n")
+
+    @property
+    def _limits_file(self) -> Path:
+        return self.logs / f"{self.namespace}.yaml"
 
     @asynccontextmanager
     async def runners(self, seconds: float) -> AsyncIterator[Process]:
@@ -102,11 +116,10 @@ class Stage:
             *overtaken(steps, self.limits, self.priorities),
         ]
 
-    async def _ready(self) -> None:
-        async def check() -> bool:
-            return _is_ready(await self.client.get(resources.WORKFLOW_TEMPLATES, "clock", self.namespace))
-
-        await self._wait(check, "the template is ready", READY_SECONDS)
+    async def _can_run(self) -> bool:
+        template = await self.client.get(resources.WORKFLOW_TEMPLATES, "clock", self.namespace)
+        found = template.get("status", {}).get("conditions", ())
+        return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in found)
 
     async def _wait(self, check: Callable[[], Awaitable[bool]], what: str, seconds: float) -> None:
         try:
@@ -127,6 +140,10 @@ async def prepared(cluster: Cluster, namespace: str, logs: Path) -> AsyncIterato
         yield stage
 
 
-def _is_ready(found: Mapping[str, Any]) -> bool:
-    conditions = found.get("status", {}).get("conditions", ())
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+async def _is_up(port: int) -> bool:
+    """Whether the operator's store is filled."""
+    try:
+        async with aiohttp.request("GET", f"http://127.0.0.1:{port}/readyz") as answer:
+            return answer.status == 200
+    except aiohttp.ClientConnectorError:
+        return False

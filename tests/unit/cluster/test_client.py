@@ -46,7 +46,7 @@ async def test_get_reads_one_object_by_its_url() -> None:
 
 
 async def test_get_may_take_what_the_api_server_remembers() -> None:
-    async with a_client(ok(RUN)) as (subject, server):
+    async with a_client(ok(RUN), ok(RUN)) as (subject, server):
         await subject.get(resources.WORKFLOW_RUNS, "a", "team")
         await subject.get(resources.WORKFLOW_RUNS, "a", "team", cached=True)
     assert [received.query for received in server.received] == [{}, {"resourceVersion": "0"}]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets as tokens
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,9 +14,10 @@ from typing import Any
 
 from mcp_orchestrator import settings
 from mcp_orchestrator.api.base import ObjectMeta
+from mcp_orchestrator.api.control import CancelMode
 from mcp_orchestrator.api.workflowrun import Outcome, ResolvedServer, TaskStatus, WorkflowRun, WorkflowRunSpec
 from mcp_orchestrator.api.workflowtemplate import Parameter, TemplateReference, WorkflowTemplateSpec
-from mcp_orchestrator.client import given, localservers, manifests
+from mcp_orchestrator.client import given, localservers, manifests, phases
 from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.manifests import Manifests
 from mcp_orchestrator.client.progress import Progress
@@ -32,6 +33,8 @@ START_SECONDS = 120.0
 """How long a server may take to answer for the first time: `uvx` and `npx` may have to download it."""
 DRAW_SECONDS = 0.1
 IDLE_SECONDS = 1.0
+STOPPED = "the run was interrupted by Ctrl-C"
+_EXITS = {Outcome.SUCCEEDED: Exit.OK, Outcome.CANCELLED: Exit.INTERRUPTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def run(order: Order, output: str) -> Exit:
         _show(ending, outputs, notes.secrets, terminal)
     if order.results_directory:
         _result(run, tasks, outputs, ending, notes.secrets).write(order.results_directory)
-    return Exit.OK if ending.outcome == Outcome.SUCCEEDED else Exit.FAILED
+    return _EXITS.get(ending.outcome, Exit.FAILED)
 
 
 def _result(
@@ -121,23 +124,22 @@ def _result(
     completed, total = counted(tasks)
     times = [time for task in tasks for time in (task.start_time, task.completion_time) if time]
     elapsed = max(times) - min(times) if times else timedelta(0)
-    succeeded = ending.outcome == Outcome.SUCCEEDED
+    status = {Outcome.SUCCEEDED: "completed", Outcome.CANCELLED: "cancelled"}.get(ending.outcome, "failed")
     return WorkflowResult(
         run=run.metadata.name,
         workflow=run.spec.template_ref.name if run.spec.template_ref else "",
-        status="completed" if succeeded else "failed",
+        status=status,
         execution_time=int(elapsed / timedelta(milliseconds=1)),
         tasks_completed=completed,
         tasks_total=total,
         outputs=outputs,
-        error="" if succeeded else secrets.redact(ending.message),
+        error="" if status == "completed" else secrets.redact(ending.message),
     )
 
 
 def _show(ending: Ending, outputs: Mapping[str, Any], secrets: Secrets, terminal: Terminal) -> None:
-    succeeded = ending.outcome == Outcome.SUCCEEDED
     terminal.line()
-    terminal.hanging("", terminal.paint(secrets.redact(ending.message), "green" if succeeded else "red"))
+    terminal.hanging("", terminal.paint(secrets.redact(ending.message), phases.colour(ending.outcome)))
     given.show_outputs(outputs, terminal)
 
 
@@ -247,7 +249,7 @@ async def _execute(
         if not isinstance(found, Resolved):
             raise Failed("the workflow can't run:\n  " + str(found.message))
         await importing
-        from mcp_orchestrator.runner import execute, tools
+        from mcp_orchestrator.runner import execute, orders, tools
 
         urls = {name: one.url for name, one in running.items()}
         surroundings = execute.Surroundings(
@@ -255,9 +257,25 @@ async def _execute(
             nested={nested.name: nested.spec for nested in found.template.nested},
         )
         limit = run.spec.timeout_seconds or workflow.timeout_seconds or settings.Settings().timeout_seconds
+        told = orders.Orders()
         async with _shown(notes, terminal), tools.McpCaller(urls, run_uid=run.metadata.uid) as caller:
-            ending = await execute.execute(workflow, values[0], surroundings, caller, notes, timeout_seconds=limit)
+            work = execute.execute(workflow, values[0], surroundings, caller, notes, timeout_seconds=limit, orders=told)
+            ending = await _heeding(work, lambda: told.give(orders.Order(cancel=CancelMode.GRACEFUL, message=STOPPED)))
     return notes, ending
+
+
+async def _heeding(work: Coroutine[Any, Any, Ending], cancel: Callable[[], object]) -> Ending:
+    """How the run ends; a first Ctrl-C cancels it, and its tasks of finally run. A second one interrupts all."""
+    running, own = asyncio.create_task(work), asyncio.current_task()
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        # Of a first Ctrl-C asyncio.run makes a cancellation, of a second one a KeyboardInterrupt.
+        if own is None or not own.cancelling():
+            raise
+        own.uncancel()
+        cancel()
+        return await running
 
 
 def _here(server: ResolvedServer, urls: Mapping[str, str]) -> ResolvedServer:

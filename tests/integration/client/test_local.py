@@ -321,10 +321,32 @@ def test_an_interrupted_run_leaves_no_process_behind(tmp_path: Path) -> None:
         assert process.stdout
         assert "long: Running" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=30)
+        shown, told = process.communicate(timeout=30)
 
     assert process.returncode == 130
     assert told == ""
+    assert "the run was interrupted by Ctrl-C" in shown
+    assert processes_with(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_runs_finally_and_a_second_one_ends_that_too(tmp_path: Path, times: int) -> None:
+    last = a_task("last", "slow", {"seconds": 60 if times == 2 else 0.1})
+    spec = {"tasks": [a_task("long", "slow", {"seconds": 60})], "finally": [last]}
+    path = written(tmp_path, a_server("x", "--complain", str(tmp_path)), an_object("WorkflowTemplate", "w", spec))
+    words = [sys.executable, "-m", "mcp_orchestrator", "run", "--local", "-f", path, "--results-dir", str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        for line in ("long: Running", "last: Running")[:times]:
+            assert any(line in shown for shown in iter(process.stdout.readline, ""))
+            process.send_signal(signal.SIGINT)
+        shown, told = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert told == ""
+    assert ("last: Succeeded" in shown) == (times == 1)
+    if times == 1:
+        assert json.loads((tmp_path / "workflow_results.json").read_text())["status"] == "cancelled"
     assert processes_with(str(tmp_path)) == []
 
 

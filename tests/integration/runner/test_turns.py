@@ -55,7 +55,7 @@ async def under_way(faulty: Faulty, calls: int) -> None:
 async def test_a_real_server_gets_twenty_calls_at_once_and_all_in_the_end(options: list[str]) -> None:
     with real_server(*options) as url:
         async with Crowd({"x": url}) as caller:
-            calls = (caller.call(a_call("crowd", 60, unit=f"t{number}", seconds=0.3)) for number in range(64))
+            calls = (caller.call(a_call("crowd", 60, unit=f"t{number}", seconds=1.5)) for number in range(64))
             found = [answer.result["result"] for answer in await asyncio.gather(*calls)]
     assert len(found) == 64
     assert max(found) == 20

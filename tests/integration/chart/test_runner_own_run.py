@@ -8,11 +8,22 @@ import pytest
 from tests.integration.chart.place import JOB, POD, UID, Place, grant, in_pod, rule, runner, until, write
 
 from mcp_orchestrator.api.base import GROUP, OPERATOR_MANAGER
+from mcp_orchestrator.api.workflowrun import Outcome
 
+CANCELLATION = {"mode": "Graceful", "reason": "Replaced", "message": "no reason"}
 OWN_FIELDS = "runner, tasks, progress, outputs and outputsSecret only"
 
 
-@pytest.mark.parametrize("status", [{"progress": "0/1"}, {"progress": "1/1"}, {"outputsSecret": f"{JOB}-outputs"}])
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"progress": "0/1"},
+        {"progress": "1/1"},
+        {"outputsSecret": f"{JOB}-outputs"},
+        *({"runner": {"podName": POD, "podUid": UID, "outcome": outcome, "reason": outcome}} for outcome in Outcome),
+    ],
+    ids=str,
+)
 def test_a_runner_writes_its_own_run_again_and_again(run: Place, status: dict[str, Any]) -> None:
     assert "serverside-applied" in write(run, status)
 
@@ -24,6 +35,8 @@ def test_a_runner_writes_its_own_run_again_and_again(run: Place, status: dict[st
         pytest.param({}, "queued", in_pod(), "its own run only", id="a-run-without-a-job"),
         pytest.param({"phase": "Succeeded"}, "one", in_pod(), OWN_FIELDS, id="the-phase"),
         pytest.param({"duration": "1s"}, "one", in_pod(), OWN_FIELDS, id="a-new-field"),
+        pytest.param({"pausedSeconds": 3600}, "one", in_pod(), OWN_FIELDS, id="time-of-its-own"),
+        pytest.param({"cancellation": CANCELLATION}, "one", in_pod(), OWN_FIELDS, id="an-order"),
         pytest.param({"jobName": "two-0123456789"}, "one", in_pod(), OWN_FIELDS, id="the-jobs-name"),
         pytest.param({}, "one", in_pod(uid="other"), "another pod's name", id="in-another-pods-name"),
         pytest.param(

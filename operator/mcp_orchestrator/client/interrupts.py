@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
+from typing import Any, TypeVar
 
 from mcp_orchestrator.client.exits import Exit, Failed
+
+T = TypeVar("T")
 
 
 class OnInterrupt(StrEnum):
@@ -38,3 +41,16 @@ async def heeded(leave: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
     finally:
         with suppress(NotImplementedError):
             loop.remove_signal_handler(signal.SIGTERM)
+
+
+async def or_else(work: Coroutine[Any, Any, T], stop: Callable[[], object]) -> T:
+    """What the work comes to. A first Ctrl-C calls `stop`, for the work to end soon; a second one interrupts it."""
+    running, own = asyncio.create_task(work), asyncio.current_task()
+    assert own  # noqa: S101 - a coroutine runs in one
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        # asyncio.run makes a cancellation of a first Ctrl-C, and a KeyboardInterrupt of a second one.
+        own.uncancel()
+        stop()
+        return await running

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets as tokens
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,7 @@ from mcp_orchestrator.api.base import ObjectMeta
 from mcp_orchestrator.api.control import CancelMode
 from mcp_orchestrator.api.workflowrun import Outcome, ResolvedServer, TaskStatus, WorkflowRun, WorkflowRunSpec
 from mcp_orchestrator.api.workflowtemplate import Parameter, TemplateReference, WorkflowTemplateSpec
-from mcp_orchestrator.client import given, localservers, manifests, phases
+from mcp_orchestrator.client import given, interrupts, localservers, manifests, phases
 from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.manifests import Manifests
 from mcp_orchestrator.client.progress import Progress
@@ -260,22 +260,10 @@ async def _execute(
         told = orders.Orders()
         async with _shown(notes, terminal), tools.McpCaller(urls, run_uid=run.metadata.uid) as caller:
             work = execute.execute(workflow, values[0], surroundings, caller, notes, timeout_seconds=limit, orders=told)
-            ending = await _heeding(work, lambda: told.give(orders.Order(cancel=CancelMode.GRACEFUL, message=STOPPED)))
+            ending = await interrupts.or_else(
+                work, lambda: told.give(orders.Order(cancel=CancelMode.GRACEFUL, message=STOPPED))
+            )
     return notes, ending
-
-
-async def _heeding(work: Coroutine[Any, Any, Ending], cancel: Callable[[], object]) -> Ending:
-    """How the run ends; a first Ctrl-C cancels it, and its tasks of finally run. A second one interrupts all."""
-    running, own = asyncio.create_task(work), asyncio.current_task()
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        # Of a first Ctrl-C asyncio.run makes a cancellation, of a second one a KeyboardInterrupt.
-        if own is None or not own.cancelling():
-            raise
-        own.uncancel()
-        cancel()
-        return await running
 
 
 def _here(server: ResolvedServer, urls: Mapping[str, str]) -> ResolvedServer:

@@ -16,8 +16,10 @@ from tests.unit.runner.scripted_tools import Records, Script, ScriptedTools, aft
 from mcp_orchestrator.api.cache import Cache as Default
 from mcp_orchestrator.api.cache import CacheUse, TaskCache
 from mcp_orchestrator.api.errorclass import ErrorClass
+from mcp_orchestrator.api.workflowrun import Outcome
 from mcp_orchestrator.api.workflowtemplate import ForEach, OnFailure, Task
 from mcp_orchestrator.runner.cache import PAUSE_SECONDS, Cache, StoreFailed, Unlock
+from mcp_orchestrator.runner.orders import Order
 from mcp_orchestrator.runner.sealing import Seal
 
 HIT, MISS = CacheUse.HIT, CacheUse.MISS
@@ -301,3 +303,20 @@ def test_the_next_in_turn_calls_when_a_call_has_failed() -> None:
 def test_a_call_that_is_repeated_is_a_miss_all_the_same() -> None:
     script = in_turn(failing(0, error_class=ErrorClass.BUSY, never_sent=True), after(0, "fresh"))
     assert use(one_call(Memory(), cached(), script)) == (2, MISS, "fresh")
+
+
+@pytest.mark.parametrize("busy", [pytest.param(True, id="another run calls"), pytest.param(False, id="nobody does")])
+def test_a_suspended_run_waits_for_no_cache_and_keeps_the_answer_that_was_under_way(busy: bool) -> None:
+    store = Memory()
+    if busy:
+        one_call(other := Memory(), cached())
+        store.locks = dict.fromkeys(other.values, 10**6)
+    suspend = Order(suspend=True, message="held")
+    cache = Cache(store, "default")
+    tools = ScriptedTools({"a": after(10, "fresh")})
+    ending, records = run(a_spec(cached(), a_task("b", depends_on=("a",))), tools, cache=cache, orders={3: suspend})
+    assert ending
+    assert ending.outcome == Outcome.SUSPENDED
+    assert store.asked_at < (4 if busy else 11)
+    assert records.last_phases() == ({} if busy else {"a": "Succeeded"})
+    assert len(store.values) == (0 if busy else 1)

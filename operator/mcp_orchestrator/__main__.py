@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -12,15 +13,11 @@ from mcp_orchestrator.client import main as client
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Start what was asked for; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="mcp-orchestrator", description="MCP servers and workflows of MCP tool calls on Kubernetes."
-    )
-    parser.add_argument("--version", action="version", version=metadata.version("mcp-orchestrator"))
-    programs = parser.add_subparsers(dest="program", required=True, metavar="COMMAND")
-    client.add_to(programs)
-    programs.add_parser("operator", help="watch the three kinds and make them so (in the operator's Deployment)")
-    programs.add_parser("gateway", help="serve one MCP server over Streamable HTTP (in a server's pod)")
-    programs.add_parser("runner", help="execute one WorkflowRun (in a run's Job)")
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        from mcp_orchestrator.client import completion
+
+        completion.answer(parser)
     options = parser.parse_args(argv)
     # Each program pays for its own imports only: a runner must start fast.
     match options.program:
@@ -37,6 +34,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             return runner.run()
     return client.run(options)
+
+
+def complete() -> None:
+    """kubectl_complete-mcp, which kubectl starts to complete the words behind `kubectl mcp`."""
+    from mcp_orchestrator.client import completion
+
+    print(completion.answer_kubectl(_parser(), sys.argv[1:] or [""]))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mcp-orchestrator", description="MCP servers and workflows of MCP tool calls on Kubernetes."
+    )
+    parser.add_argument("--version", action="version", version=metadata.version("mcp-orchestrator"))
+    programs = parser.add_subparsers(dest="program", required=True, metavar="COMMAND")
+    client.add_to(programs)
+    programs.add_parser("operator", help="watch the three kinds and make them so (in the operator's Deployment)")
+    programs.add_parser("gateway", help="serve one MCP server over Streamable HTTP (in a server's pod)")
+    programs.add_parser("runner", help="execute one WorkflowRun (in a run's Job)")
+    return parser
 
 
 if __name__ == "__main__":

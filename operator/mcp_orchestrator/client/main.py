@@ -24,7 +24,7 @@ def add_to(programs: Programs) -> None:
     for add in (_validate, _graph, _plan):
         add(programs)
     runcommands.add_to(programs)
-    for add in (_list, _queue, _get, _results, _logs, _diagnose):
+    for add in (_list, _queue, _get, _results, _logs, _diagnose, _completion):
         add(programs)
 
 
@@ -174,5 +174,18 @@ def _diagnose(programs: Programs) -> None:
         from mcp_orchestrator.client import diagnose
 
         return diagnose.run(options.run, arguments.access(options), options.output)
+
+    parser.set_defaults(command=command)
+
+
+def _completion(programs: Programs) -> None:
+    parser = programs.add_parser("completion", help="print what makes a shell complete these commands")
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
+
+    def command(options: argparse.Namespace) -> Exit:
+        from mcp_orchestrator.client import completion
+
+        print(completion.script(options.shell))
+        return Exit.OK
 
     parser.set_defaults(command=command)

@@ -62,6 +62,11 @@ def read(paths: tuple[Path, ...], context: str | None = None) -> Access:
     )
 
 
+def contexts(paths: tuple[Path, ...]) -> tuple[str, ...]:
+    """The names of the merged files' contexts. Raises ConfigError."""
+    return tuple(_merge(paths)["contexts"])
+
+
 def ssl_context(
     *,
     ca_file: str | None = None,

@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import httpx
-
 from mcp_orchestrator.api.gatewayreport import GatewayReport
 from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerStatus
 from mcp_orchestrator.api.pods import EnvironmentVariable, KeySelector
@@ -32,6 +30,7 @@ class Running:
 
     server: MCPServer
     url: str
+    gateway: asyncio.subprocess.Process
 
 
 @asynccontextmanager
@@ -47,7 +46,12 @@ async def running(
             for start in starts:
                 start.cancel()
             await asyncio.gather(*starts, return_exceptions=True)
-        yield {one.server.metadata.name: one for one in found}
+        try:
+            yield {one.server.metadata.name: one for one in found}
+        finally:
+            # All at once: leaving the stack waits for one after the other.
+            for one in found:
+                _end(one.gateway)
 
 
 async def _started(server: MCPServer, held: Manifests, stack: AsyncExitStack, start_seconds: float) -> Running:
@@ -57,11 +61,11 @@ async def _started(server: MCPServer, held: Manifests, stack: AsyncExitStack, st
             f'MCPServer "{name}" is a container ({server.spec.http.image}), which a local run can\'t start: give a '
             "manifest with spec.stdio or spec.remote for it, or run on a cluster"
         )
-    port = await stack.enter_async_context(_gateway(server, _environment(server, held)))
+    gateway, port = await stack.enter_async_context(_gateway(server, _environment(server, held)))
     report = await _checked(name, port, start_seconds)
     planned = servers.plan_server(_observed(server, report), Settings(), clock()).status
     status = MCPServerStatus.model_validate(planned or {})
-    return Running(server.model_copy(update={"status": status}), f"http://127.0.0.1:{port}/mcp")
+    return Running(server.model_copy(update={"status": status}), f"http://127.0.0.1:{port}/mcp", gateway)
 
 
 def _observed(server: MCPServer, report: GatewayReport) -> servers.ObservedServer:
@@ -72,8 +76,10 @@ def _observed(server: MCPServer, report: GatewayReport) -> servers.ObservedServe
 
 
 @asynccontextmanager
-async def _gateway(server: MCPServer, environ: Mapping[str, str]) -> AsyncIterator[int]:
-    """The server's gateway as a process of its own; its port."""
+async def _gateway(
+    server: MCPServer, environ: Mapping[str, str]
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """The server's gateway as a process of its own, and its port."""
     configuration = manifests.gateway_configuration(server) | {"host": "127.0.0.1", "port": 0}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "mcp_orchestrator", "gateway"),
@@ -88,16 +94,20 @@ async def _gateway(server: MCPServer, environ: Mapping[str, str]) -> AsyncIterat
     listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     reading = asyncio.create_task(_read(process, listening))
     try:
-        yield await listening
+        yield process, await listening
     finally:
-        if process.returncode is None:
-            process.terminate()
+        _end(process)
         try:
             async with asyncio.timeout(END_SECONDS):
                 await process.wait()
         except TimeoutError:
             process.kill()
         await asyncio.wait({reading}, timeout=END_SECONDS)
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
 
 
 async def _read(process: asyncio.subprocess.Process, listening: asyncio.Future[int]) -> None:
@@ -114,9 +124,12 @@ async def _read(process: asyncio.subprocess.Process, listening: asyncio.Future[i
 
 async def _checked(name: str, port: int, start_seconds: float) -> GatewayReport:
     """The first good report. Raises Failed with the server's failure."""
+    # Here, while the gateway starts: the engine needs it later, too.
+    import httpx2
+
     report = GatewayReport(ok=False, starting=True)
     try:
-        async with asyncio.timeout(start_seconds), httpx.AsyncClient(trust_env=False) as client:
+        async with asyncio.timeout(start_seconds), httpx2.AsyncClient(trust_env=False) as client:
             while not report.ok:
                 answer = await client.get(f"http://127.0.0.1:{port}/status")
                 report = GatewayReport.model_validate_json(answer.content)

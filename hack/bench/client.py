@@ -2,8 +2,8 @@
 """What the command line costs: seconds by the clock and of CPU, and how many bare starts of Python that is.
 
 Run it as `hack/env python hack/bench/client.py`. The local runs call real servers out of the PATH: mcp-server-time
-comes with the development environment; for the others, `npm ci` in a copy of examples/servers, and put its node_modules/.bin
-into the PATH.
+comes with the development environment; for the others, `npm ci` in a copy of examples/servers, and put its
+node_modules/.bin into the PATH.
 """
 
 from __future__ import annotations

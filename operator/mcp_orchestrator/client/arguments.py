@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,13 +12,19 @@ if TYPE_CHECKING:
     Programs = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
-def of_run(programs: Programs, name: str, about: str, *formats: str) -> argparse.ArgumentParser:
+def of_run(programs: Programs, command: str, about: str, *formats: str) -> argparse.ArgumentParser:
     """A command about one run."""
-    parser = programs.add_parser(name, help=about)
-    parser.add_argument("run", metavar="RUN", help="name of the run")
+    parser = programs.add_parser(command, help=about)
+    parser.add_argument("run", type=given_name, metavar="RUN", help="name of the run")
     on_cluster(parser)
     output(parser, *formats)
     return parser
+
+
+def template(parser: argparse.ArgumentParser) -> None:
+    """What to run."""
+    about = "name of the WorkflowTemplate"
+    parser.add_argument("template", type=name, metavar="TEMPLATE", nargs="?", default="", help=about)
 
 
 def values(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +46,8 @@ def files(parser: argparse.ArgumentParser) -> None:
 def on_cluster(parser: argparse.ArgumentParser) -> None:
     """Which cluster, and which namespace of it."""
     group = parser.add_argument_group("cluster")
-    group.add_argument("-n", "--namespace", default="", help="namespace; default: the one of the kubeconfig's context")
+    about = "namespace; default: the one of the kubeconfig's context"
+    group.add_argument("-n", "--namespace", type=name, default="", help=about)
     group.add_argument("--kubeconfig", default="", metavar="FILE", help="kubeconfig file; default: as kubectl's")
     group.add_argument("--context", default="", metavar="NAME", help="context of the kubeconfig; default: the current")
 
@@ -69,3 +77,15 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def name(text: str) -> str:
+    """The name of an object, or none."""
+    return given_name(text) if text else ""
+
+
+def given_name(text: str) -> str:
+    """The name of an object. It becomes part of an address, where more than names has a meaning."""
+    if not re.fullmatch(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name: names have small letters, digits, '-' and '.'")
+    return text

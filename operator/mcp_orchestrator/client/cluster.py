@@ -48,12 +48,21 @@ class Cluster:
         try:
             return await self.client.get(resources.WORKFLOW_RUNS, name, self.namespace)
         except errors.NotFound as error:
-            message = f'there is no run "{name}" in namespace {self.namespace}: kubectl get mrun -n {self.namespace}'
-            raise Failed(message, Exit.GONE) from error
+            raise self.no_run(name) from error
 
     async def run(self, name: str) -> WorkflowRun:
         """The run of that name. Raises Failed."""
         return readable(await self.body(name))
+
+    def no_run(self, name: str) -> Failed:
+        """There is no run of that name."""
+        message = f'there is no run "{name}" in namespace {self.namespace}'
+        return Failed(f"{message}: mcp-orchestrator list -n {self.namespace}", Exit.GONE)
+
+    def no_template(self, name: str) -> Failed:
+        """There is no template of that name."""
+        message = f'there is no template "{name}" in namespace {self.namespace}'
+        return Failed(f"{message}: kubectl get mtpl -n {self.namespace}", Exit.GONE)
 
 
 def readable(body: dict[str, Any]) -> WorkflowRun:

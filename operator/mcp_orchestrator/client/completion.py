@@ -88,7 +88,7 @@ class _Values(BaseCompleter):
                 return _contexts(options)
             case "namespace":
                 return _there("NAMESPACES", options)
-            case "run":
+            case "run" | "runs":
                 return _there("WORKFLOW_RUNS", options)
             case "template":
                 return _in_files(options) if _files(options) else _there("WORKFLOW_TEMPLATES", options)

@@ -20,6 +20,8 @@ class Exit(IntEnum):
     """The cluster does not answer, or does not allow it."""
     TIMED_OUT = 124
     INTERRUPTED = 130
+    UNHEARD = 141
+    """Nobody reads the output any more, so how a run ends was not told."""
 
 
 class Failed(Exception):

@@ -22,6 +22,8 @@ def parameters(given: Iterable[str], declared: tuple[Parameter, ...] | None) -> 
     found: dict[str, Any] = {}
     for entry in given:
         name, equals, text = entry.partition("=")
+        if any("\ud800" <= character <= "\udfff" for character in entry):  # how Python has bytes that are no text
+            raise Failed(f"-p {name}: it is not UTF-8 text")
         if not equals or not name:
             raise Failed(f"-p {entry}: write it as NAME=VALUE, or NAME=@FILE")
         if name in found:

@@ -104,14 +104,14 @@ def run(order: Order, output: str) -> Exit:
     tasks = notes.tasks()
     secret = {found.name for found in _workflow(run, held).outputs if found.sensitive}
     outputs = {name: HIDDEN if name in secret else value for name, value in ending.outputs.items()}
-    if order.results_directory:
-        _result(run, tasks, outputs, ending, notes.secrets).write(order.results_directory)
     if output == "json":
         told = {"outcome": ending.outcome, "reason": ending.reason, "message": notes.secrets.redact(ending.message)}
         whole = {**told, "outputs": outputs, "tasks": [task.wire() for task in tasks]}
         terminal.data(whole)
     else:
         _show(ending, outputs, notes.secrets, terminal)
+    if order.results_directory:
+        _result(run, tasks, outputs, ending, notes.secrets).write(order.results_directory)
     return Exit.OK if ending.outcome == Outcome.SUCCEEDED else Exit.FAILED
 
 

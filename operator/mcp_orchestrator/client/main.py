@@ -6,9 +6,10 @@ The parser is made without importing what the commands need: help must come at o
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from mcp_orchestrator.client import arguments, runcommands
 from mcp_orchestrator.client.exits import Exit, Failed
@@ -30,9 +31,14 @@ def add_to(programs: Programs) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Carry out the command that was asked for; returns its exit code."""
+    _ready(sys.stdout)
+    _ready(sys.stderr)
+    sys.stdout = sys.stdout or io.StringIO()  # closed: whoever starts us so wants to read nothing
     try:
         command: Command = options.command
-        return int(command(options))
+        code = command(options)
+        sys.stdout.flush()
+        return int(code)
     except Failed as error:
         print(f"mcp-orchestrator: {error}", file=sys.stderr)
         return int(error.code)
@@ -41,7 +47,18 @@ def run(options: argparse.Namespace) -> int:
     except BrokenPipeError:
         # Whoever read our output has had enough, `head` for example. Nothing more may be written at the end.
         sys.stdout = None
-        return int(Exit.OK)
+        return int(Exit.UNHEARD)
+    except OSError as error:
+        # Of what was written: what can't be read, or reached, is told by those who tried.
+        sys.stdout = None
+        print(f"mcp-orchestrator: the output can't be written: {error.strerror or error}", file=sys.stderr)
+        return int(Exit.USAGE)
+
+
+def _ready(stream: TextIO | None) -> None:
+    """Names and results may hold what the stream's encoding does not: shown by its number, rather than not at all."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _validate(programs: Programs) -> None:
@@ -75,7 +92,7 @@ def _graph(programs: Programs) -> None:
 
 def _plan(programs: Programs) -> None:
     parser = programs.add_parser("plan", help="say what a run would do, without calling a tool")
-    parser.add_argument("template", metavar="TEMPLATE", nargs="?", default="", help="name of the WorkflowTemplate")
+    arguments.template(parser)
     arguments.values(parser)
     arguments.files(parser)
     arguments.on_cluster(parser)
@@ -95,7 +112,7 @@ def _plan(programs: Programs) -> None:
 
 def _list(programs: Programs) -> None:
     parser = programs.add_parser("list", help="list runs, the newest first")
-    parser.add_argument("--template", default="", metavar="NAME", help="only runs of this template")
+    parser.add_argument("--template", type=arguments.name, default="", metavar="NAME", help="only runs of this template")
     arguments.on_cluster(parser)
     arguments.output(parser, "text", "json", "yaml")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mcp_orchestrator.client import runs
+from mcp_orchestrator.client import resultsfile, runs
 from mcp_orchestrator.client.cluster import Access, opened, readable
 from mcp_orchestrator.client.resultsfile import WorkflowResult
 
@@ -33,9 +33,11 @@ class MCPOrchestrator:
 
         `timeout_seconds` limits the run, `patience_seconds` only the waiting for it. With `results_directory` the
         result is written there too. A run that fails or is cancelled is a result, and no error. Raises
-        client.exits.Failed if there is no such template, if the cluster does not answer, if the run is deleted, or if
-        the patience is over.
+        client.exits.Failed if there is no such template, if the cluster does not answer, if the run is deleted, if the
+        patience is over, or if the result can't be written.
         """
+        if results_directory:
+            resultsfile.prepare(results_directory)
         order = runs.Order(workflow_type, timeout_seconds=timeout_seconds)
         async with opened(Access(self.namespace, self.kubeconfig, self.context)) as cluster:
             await runs.declared(cluster, workflow_type)

@@ -175,7 +175,7 @@ async def _around(order: Order, access: Access) -> AsyncIterator[tuple[WorkflowR
         servers = await _listed(cluster, resources.MCP_SERVERS, MCPServer)
         template = templates.get(order.template)
         if template is None:
-            raise Failed(f'there is no template "{order.template}" in namespace {cluster.namespace}', Exit.GONE)
+            raise cluster.no_template(order.template)
         values = given.parameters(order.parameters, template.spec.parameters)
         spec = WorkflowRunSpec(template_ref=TemplateReference(name=order.template), parameters=values)
         metadata = ObjectMeta(name="plan", namespace=cluster.namespace, uid="plan", generation=1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,14 +39,30 @@ class WorkflowResult:
         return self.status == "completed"
 
     def write(self, directory: str) -> Path:
-        """Write it below the directory, which is made if it is not there. Raises Failed."""
+        """Write it below the directory: whole, or not at all. Raises Failed."""
         path = Path(directory) / NAME
+        part = path.with_suffix(".part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            part.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            part.replace(path)
         except OSError as error:
-            raise Failed(f"{path} can't be written: {error.strerror or error}") from error
+            with suppress(OSError):
+                part.unlink()
+            raise Failed(f"{self.run} {self.status}, but {path} can't be written: {_why(error)}") from error
         return path
+
+
+def prepare(directory: str) -> None:
+    """Make the directory, and see before a run starts that its result can be written there. Raises Failed."""
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise Failed(f"--results-dir {directory}: nothing can be written there: {_why(error)}") from error
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def counted(tasks: Iterable[TaskStatus]) -> tuple[int, int]:

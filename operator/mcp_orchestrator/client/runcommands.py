@@ -22,11 +22,11 @@ def add_to(programs: Programs) -> None:
 
 def _run(programs: Programs) -> None:
     parser = programs.add_parser("run", help="run a workflow, on a cluster or on this machine")
-    parser.add_argument("template", metavar="TEMPLATE", nargs="?", default="", help="name of the WorkflowTemplate")
+    arguments.template(parser)
     arguments.values(parser)
     arguments.files(parser)
     parser.add_argument("--timeout", type=arguments.count, metavar="SECONDS", help="seconds that the run may take")
-    parser.add_argument("--name", default="", help="name of the run; default: the template's with a few letters more")
+    parser.add_argument("--name", type=arguments.name, default="", help="name of the run; default: the template's with a few letters more")
     _staying(parser)
     arguments.on_cluster(parser)
     local = parser.add_argument_group("on this machine")
@@ -36,6 +36,7 @@ def _run(programs: Programs) -> None:
 
 
 def _start(options: argparse.Namespace) -> Exit:
+    _prepare(options)
     if options.local:
         if not options.files:
             raise Failed("run --local needs -f FILE, with the manifests of the template and its servers")
@@ -81,12 +82,13 @@ def _retry(programs: Programs) -> None:
     about = "make a new run of the same that goes on from an ended one: finished tasks are kept"
     parser = arguments.of_run(programs, "retry", about, "text", "json", "yaml", "name")
     arguments.values(parser)
-    parser.add_argument("--name", default="", help="name of the new run; default: the run's with -retry- and letters")
+    parser.add_argument("--name", type=arguments.name, default="", help="name of the new run; default: the run's with -retry- and letters")
     _staying(parser)
 
     def command(options: argparse.Namespace) -> Exit:
         from mcp_orchestrator.client import retry
 
+        _prepare(options)
         order = retry.Order(options.run, options.parameters, options.name, _stay(options))
         return retry.run(order, arguments.access(options), options.output)
 
@@ -106,6 +108,14 @@ def _staying(parser: argparse.ArgumentParser) -> None:
         "--on-interrupt", choices=("detach", "cancel"),
         help="what Ctrl-C and SIGTERM do to a run that is followed; default: detach, it goes on",
     )  # fmt: skip
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    """See that the result can be written before there is one."""
+    if options.results_dir:
+        from mcp_orchestrator.client import resultsfile
+
+        resultsfile.prepare(options.results_dir)
 
 
 def _stay(options: argparse.Namespace) -> Stay:
@@ -157,7 +167,7 @@ def _order(verb: str, options: argparse.Namespace) -> Exit:
 
 def _of_runs(programs: Programs, name: str, about: str) -> argparse.ArgumentParser:
     parser = programs.add_parser(name, help=about)
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="names of runs")
+    parser.add_argument("runs", type=arguments.given_name, metavar="RUN", nargs="+", help="names of runs")
     arguments.on_cluster(parser)
     arguments.output(parser, "text", "json", "yaml", "name")
     return parser

@@ -81,9 +81,10 @@ async def attend(cluster: Cluster, made: dict[str, Any], order: Stay, output: st
     if order.follow or order.wait:
         async with heeded(partial(_leave, cluster, name, order.on_interrupt)):
             body = await stay(cluster, name, order.patience_seconds, show=order.follow and output == "text")
+        ended = _told(body, output)
         if order.results_directory:
             result_of(readable(body)).write(order.results_directory)
-        return _told(body, output)
+        return ended
     if output == "text":
         remedy = f"mcp-orchestrator watch {name} -n {cluster.namespace}"
         Terminal.of().line(f"{name} is created{about}; to follow it: {remedy}")
@@ -118,8 +119,7 @@ async def declared(cluster: Cluster, name: str) -> tuple[Parameter, ...] | None:
     try:
         body = await cluster.client.get(resources.WORKFLOW_TEMPLATES, name, cluster.namespace)
     except errors.NotFound as error:
-        message = f'there is no template "{name}" in namespace {cluster.namespace}'
-        raise Failed(f"{message}: kubectl get mtpl -n {cluster.namespace}", Exit.GONE) from error
+        raise cluster.no_template(name) from error
     except errors.Forbidden:
         return None
     found = read(WorkflowTemplate, body)
@@ -203,7 +203,7 @@ async def _states(cluster: Cluster, name: str) -> AsyncIterator[dict[str, Any]]:
         async for body in following.states(cluster.client, resources.WORKFLOW_RUNS, name, cluster.namespace):
             yield body
     except errors.NotFound as error:
-        raise Failed(f'there is no run "{name}" in namespace {cluster.namespace}', Exit.GONE) from error
+        raise cluster.no_run(name) from error
 
 
 def show_end(run: WorkflowRun, terminal: Terminal) -> None:

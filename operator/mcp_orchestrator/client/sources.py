@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -92,22 +93,35 @@ def read(names: Iterable[str]) -> Sources:
     """Read the files, and what lies in the directories. Raises Failed where there is nothing to read."""
     found = Sources()
     for name in names:
-        path = Path(name)
-        if name == STANDARD_INPUT or path.is_file() or path.is_fifo():
-            _take(name, found, named=True)
-        elif path.is_dir():
-            for file in _below(path):
+        mode = 0 if name == STANDARD_INPUT else _mode(name)
+        if stat.S_ISDIR(mode):
+            for file in _below(Path(name), found):
                 _take(file, found, named=False)
         else:
-            raise Failed(f"there is no file or directory {name}")
+            _take(name, found, named=True)
     if not found.files:
         raise Failed(f"none of the files holds an object of {API_VERSION}")
     return found
 
 
-def _below(directory: Path) -> Iterator[str]:
+def _mode(name: str) -> int:
+    try:
+        return os.stat(name).st_mode
+    except FileNotFoundError:
+        raise Failed(f"there is no file or directory {name}") from None
+    except OSError as error:
+        raise Failed(f"{name} can't be read: {error.strerror or error}") from None
+
+
+def _below(directory: Path, found: Sources) -> Iterator[str]:
     """The files of a directory that may hold objects, in order; hidden ones are left out, and links not followed."""
-    for parent, inner, files in os.walk(directory):
+
+    def closed(error: OSError) -> None:
+        found.files.append(str(error.filename))
+        message = f"the directory can't be read: {error.strerror or error}"
+        found.findings.append(_about(str(error.filename), Place(), message, Rule.UNREADABLE))
+
+    for parent, inner, files in os.walk(directory, onerror=closed):
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "node_modules")
         yield from (
             str(Path(parent, name)) for name in sorted(files) if name.endswith(ENDINGS) and not name.startswith(".")
@@ -144,6 +158,8 @@ def _take(file: str, found: Sources, *, named: bool) -> None:
 
 def _bytes(file: str) -> bytes:
     try:
+        if file == STANDARD_INPUT and sys.stdin is None:
+            raise Broken("standard input is closed", Place())
         if file == STANDARD_INPUT:
             raw = sys.stdin.buffer.read(MAX_BYTES + 1)
         else:

@@ -5,6 +5,7 @@ Made from the parser's events, not from its own nodes: they recurse in C without
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,10 @@ _PROBLEMS = {
     "indented wrongly",
     "found character that cannot start any token": "text can't begin with this character: put it in quotes",
     "found undefined alias": "there is no such anchor before this alias",
+    "found invalid Unicode character escape code": "this escape is no character: write the character itself",
 }
+# An even number of backslashes before it are backslashes themselves.
+_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,7 +81,7 @@ class Yaml:
     def documents(self) -> Iterator[Node]:
         """The documents, but for empty ones. Raises Broken."""
         try:
-            events = _Loader(self.text)
+            events = _Loader(_without_pairs(self.text))
             while events.check_event():
                 event = events.get_event()
                 if isinstance(event, yaml.DocumentStartEvent):
@@ -187,6 +191,19 @@ class Yaml:
     def _place_of(self, character: str) -> Place:
         before = self.text.partition(character)[0]
         return Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
+
+
+def _without_pairs(text: str) -> str:
+    """JSON writes a character beyond U+FFFF as two escapes, which YAML does not know: as the one that it knows.
+
+    What follows in the same line moves two columns to the left.
+    """
+    return _PAIR.sub(_whole, text) if text.lstrip()[:1] in ("{", "[") else text
+
+
+def _whole(pair: re.Match[str]) -> str:
+    character = bytes.fromhex(pair[2] + pair[3]).decode("utf-16-be")
+    return f"{pair[1]}\\U{ord(character):08X}"
 
 
 def _to_merge(node: Node) -> list[Node]:

@@ -111,7 +111,7 @@ def _merge(paths: tuple[Path, ...]) -> dict[str, Any]:
 def _parse(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"the kubeconfig {path} can't be read: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"the kubeconfig {path} is not a YAML mapping")

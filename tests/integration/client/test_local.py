@@ -257,6 +257,40 @@ def test_a_plan_that_can_not_be_made_says_why(tmp_path: Path, spec: dict[str, An
     assert words in done.stderr
 
 
+def test_a_disk_that_is_full_in_the_end_does_not_hide_what_came_out(tmp_path: Path) -> None:
+    manifests, full = written(tmp_path, a_server(), an_object("WorkflowTemplate", "sum", SUM)), tmp_path / "full"
+    full.mkdir()
+    own = ["unshare", "--mount", "--map-root-user"]
+    if subprocess.run([*own, "mount", "-t", "tmpfs", "none", full], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a file system of its own")
+    small = 'mount -t tmpfs -o size=4k none "$0" && head -c 4096 /dev/zero >"$0/full"'
+    line = f'{small} && "$@" --results-dir "$0"; code=$?; ls "$0"; exit $code'
+    command = [sys.executable, "-m", "mcp_orchestrator", "run", "--local", "-f", manifests]
+    done = subprocess.run(
+        [*own, "sh", "-c", line, full, *command], capture_output=True, text=True, check=False, timeout=90
+    )
+
+    result = full / "workflow_results.json"
+    assert done.stderr == f"mcp-orchestrator: sum completed, but {result} can't be written: No space left on device\n"
+    assert done.returncode == 2
+    assert done.stdout.endswith("2 tasks succeeded\nsum: 12\nfull\n"), "a part of a file may be left behind"
+
+
+def test_a_run_that_nobody_follows_any_more_goes_on_to_its_end(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    tasks = [a_task("first", "count"), a_task("last", "slow", {"seconds": 0, "begun": str(begun)}, dependsOn=["first"])]
+    path = written(tmp_path, a_server(), an_object("WorkflowTemplate", "w", {"tasks": tasks}))
+    command = [sys.executable, "-m", "mcp_orchestrator", "run", "--local", "-f", path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.close()
+        assert process.stderr
+        told = process.stderr.read()
+
+    assert (process.returncode, told) == (141, b"")
+    assert begun.exists()
+
+
 def test_an_interrupted_run_leaves_no_process_behind(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     spec = {"tasks": [a_task("long", "slow", {"seconds": 60, "begun": str(begun)})]}

@@ -31,6 +31,11 @@ def test_what_json_writes_is_read_as_the_same(value: Any) -> None:
         assert one(json.dumps(value, ensure_ascii=False, indent=indent)).value == value
 
 
+@given(st.dictionaries(WORDS, VALUES) | st.lists(WORDS))
+def test_json_of_ascii_alone_is_read_as_the_same(value: Any) -> None:
+    assert one(json.dumps(value)).value == value
+
+
 @given(st.dictionaries(WORDS, VALUES, min_size=1, max_size=5), st.integers(1, 4))
 def test_every_key_and_value_stands_where_its_text_begins(value: dict[str, Any], indent: int) -> None:
     text = json.dumps(value, ensure_ascii=False, indent=indent)
@@ -55,6 +60,8 @@ def test_every_key_and_value_stands_where_its_text_begins(value: dict[str, Any],
         ("a: &x {p: 1, q: 1}\nb: {q: 2, <<: *x}", {"a": {"p": 1, "q": 1}, "b": {"p": 1, "q": 2}}),
         ("- &x {p: 1}\n- &y {p: 2, q: 2}\n- <<: [*x, *y]", [{"p": 1}, {"p": 2, "q": 2}, {"p": 1, "q": 2}]),
         ('{\n\t"a": "b\\/c"\n}', {"a": "b/c"}),
+        ('{"a": "\\ud83d\\uDE00, \\\\ud83d\\\\ude00"}', {"a": "😀, \\ud83d\\ude00"}),
+        ("a: \\ud83d\\ude00", {"a": "\\ud83d\\ude00"}),
         ("a: |\n  b\n", {"a": "b\n"}),
     ],
 )
@@ -72,6 +79,8 @@ def test_words_mean_what_they_mean_to_kubectl(text: str, value: Any) -> None:
         ("a: x\n\nb: \x00", (3, 4), "U+0000"),
         ("a: &x [*x]", (1, 8), 'no anchor "x"'),
         ("a: *q", (1, 4), 'no anchor "q"'),
+        ('{"a": "\\ud83d"}', (1, 10), "write the character itself"),
+        ('a: "\\ud83d\\ude00"', (1, 7), "write the character itself"),
         ("a: {{ .Values.b }}", (1, 5), "helm template"),
         ("? [a]\n: b", (1, 3), "a key must be text"),
         ("null: 1", (1, 1), "this one is null"),

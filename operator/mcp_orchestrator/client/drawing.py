@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 230, 48, 30, 44, 20
-_TITLE = 28
-_SHOWN = 32
-"""Characters that fit into a box."""
+from mcp_orchestrator.client.layout import BOX, Layout, lay_out
+
+_HEIGHT, _GAP, _MARGIN, _TITLE = 48, 44, 20, 28
+_NAME, _WHAT = 30, 38
+"""Characters that fit into a box, in the wider ones of the common fonts."""
 _STYLE = (
     "text{font:13px sans-serif;fill:#1f2328}.what{font-size:11px;fill:#59636e}.title{font-weight:bold}"
     "rect{fill:#f6f8fa;stroke:#59636e}.nested{stroke-width:3}.all{fill:#fff;stroke:none}"
-    "line{stroke:#59636e}.outcome{stroke-dasharray:5 4}"
+    "marker{fill:#59636e}.edge{fill:none;stroke:#59636e}.outcome{stroke-dasharray:5 4}"
 )
 
 
@@ -68,22 +69,24 @@ def _for_mermaid(text: str) -> str:
 
 
 def svg(parts: tuple[Part, ...]) -> str:
-    """A picture: layers from top to bottom, straight edges; dashed ones only wait."""
-    widest = max(_columns(part) for part in parts)
-    width = 2 * _MARGIN + widest * (_WIDTH + _GAP_X) - _GAP_X
+    """A picture: layers from top to bottom; dashed edges only wait."""
+    layouts = [
+        lay_out({box.name: box.layer for box in part.boxes}, [edge[:2] for edge in part.edges]) for part in parts
+    ]
+    width = 2 * _MARGIN + max(layout.width for layout in layouts)
     top, lines = _MARGIN, list[str]()
-    for part in parts:
+    for part, layout in zip(parts, layouts, strict=True):
         lines.append(f'<text class="title" x="{_MARGIN}" y="{top + 14}">{escape(part.title)}</text>')
-        places = _places(part, width, top + _TITLE)
-        lines += _edges(part, places)
-        lines += [line for box in part.boxes for line in _box(box, *places[box.name])]
-        top += _TITLE + (1 + max(box.layer for box in part.boxes)) * (_HEIGHT + _GAP_Y)
+        lines += _edges(part, layout, width // 2, top + _TITLE)
+        for box in part.boxes:
+            lines += _box(box, width // 2 + layout.boxes[box.name] - BOX // 2, _upper(box.layer, top + _TITLE))
+        top = _upper(1 + max(box.layer for box in part.boxes), top + _TITLE)
     return "\n".join(
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{top}" viewBox="0 0 {width} {top}">',
             f"<style>{_STYLE}</style>",
             '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" '
-            'orient="auto"><path d="M0 0 8 4 0 8z" fill="#59636e"/></marker></defs>',
+            'orient="auto"><path d="M0 0 8 4 0 8z"/></marker></defs>',
             f'<rect class="all" width="{width}" height="{top}"/>',
             *lines,
             "</svg>",
@@ -91,48 +94,36 @@ def svg(parts: tuple[Part, ...]) -> str:
     )
 
 
-def _columns(part: Part) -> int:
-    layers = [box.layer for box in part.boxes]
-    return max(layers.count(layer) for layer in layers)
+def _upper(layer: int, top: int) -> int:
+    """Where a layer begins."""
+    return top + layer * (_HEIGHT + _GAP)
 
 
-def _places(part: Part, width: int, top: int) -> Mapping[str, tuple[int, int]]:
-    """The upper left corner of each box; those of a layer stand in the middle, near what they wait for."""
-    places: dict[str, tuple[int, int]] = {}
-    waits: dict[str, list[str]] = {}
-    for name, other, _ in part.edges:
-        waits.setdefault(name, []).append(other)
-
-    def middle(box: Box) -> float:
-        above = [places[other][0] for other in waits.get(box.name, ())]
-        return sum(above) / len(above) if above else 0
-
-    for layer in range(1 + max(box.layer for box in part.boxes)):
-        boxes = sorted((box for box in part.boxes if box.layer == layer), key=middle)
-        left = (width - len(boxes) * (_WIDTH + _GAP_X) + _GAP_X) // 2
-        for column, box in enumerate(boxes):
-            places[box.name] = (left + column * (_WIDTH + _GAP_X), top + layer * (_HEIGHT + _GAP_Y))
-    return places
-
-
-def _edges(part: Part, places: Mapping[str, tuple[int, int]]) -> Iterator[str]:
+def _edges(part: Part, layout: Layout, middle: int, top: int) -> Iterator[str]:
+    layers = {box.name: box.layer for box in part.boxes}
     for name, other, needed in part.edges:
-        (x1, y1), (x2, y2) = places[other], places[name]
-        kind = "" if needed else ' class="outcome"'
-        half = _WIDTH // 2
-        yield (
-            f'<line{kind} x1="{x1 + half}" y1="{y1 + _HEIGHT}" x2="{x2 + half}" y2="{y2}" marker-end="url(#arrow)">'
-            f"<title>{escape(name)} waits for {escape(other)}</title></line>"
-        )
+        first, *others = (middle + x for x in layout.edges[name, other])
+        y = _upper(layers[other], top) + _HEIGHT
+        way = f"M{first} {y}"
+        for before, x in itertools.pairwise((first, *others)):
+            # A curve from layer to layer, and straight down through one.
+            half = y + _GAP // 2
+            way += f"C{before} {half} {x} {half} {x} {y + _GAP}"
+            y += _GAP + _HEIGHT
+            way += f"V{y}"
+        way = way.rpartition("V")[0]
+        kind = "edge" if needed else "edge outcome"
+        title = f"<title>{escape(name)} waits for {escape(other)}</title>"
+        yield f'<path class="{kind}" d="{way}" marker-end="url(#arrow)">{title}</path>'
 
 
 def _box(box: Box, x: int, y: int) -> Iterator[str]:
     kind = ' class="nested"' if box.nested else ""
-    yield f'<rect{kind} x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="6"/>'
-    yield f'<text x="{x + 10}" y="{y + 20}">{escape(_short(box.name))}<title>{escape(box.name)}</title></text>'
-    what = escape(_short(box.what))
-    yield f'<text class="what" x="{x + 10}" y="{y + 38}">{what}<title>{escape(box.what)}</title></text>'
+    yield f'<rect{kind} x="{x}" y="{y}" width="{BOX}" height="{_HEIGHT}" rx="6"/>'
+    name, what = _short(box.name, _NAME), _short(box.what, _WHAT)
+    yield f'<text x="{x + 10}" y="{y + 20}">{escape(name)}<title>{escape(box.name)}</title></text>'
+    yield f'<text class="what" x="{x + 10}" y="{y + 38}">{escape(what)}<title>{escape(box.what)}</title></text>'
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

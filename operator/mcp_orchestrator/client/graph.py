@@ -55,7 +55,7 @@ def _layers(found: graph.Graph) -> Mapping[str, int]:
 
 def _what(task: Task) -> str:
     called = f"workflow {task.template.name}" if task.template else f"{task.server}: {task.tool}"
-    return f"{called}, for each item" if task.for_each else called
+    return f"{called}, for each" if task.for_each else called
 
 
 def _workflow(file: str, name: str) -> WorkflowTemplateSpec:

@@ -7,34 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests import examples
 from tests.e2e.space import Space
-
-OUTPUTS: dict[str, dict[str, Any]] = {
-    "parameters": {"sum": "The sum of 40 and 2 is 42.", "mood": "loud"},
-    "conditions": {"said": "Echo: Echo: a quick look"},
-    "fan-out": {
-        "sums": {"small": "The sum of 1 and 2 is 3.", "large": "The sum of 100 and 200 is 300."},
-        "failures": 1,
-        "spelled": "Echo: 1a Echo: 2b Echo: 3c",
-    },
-    "nested": {"one": "Echo: Hello, Ada!", "many": "Echo: Hi, Katherine!"},
-    "failure": {"humidity": 82, "class": "Tool"},
-    "retry": {"attempts": [3, 2], "classes": ["Tool", "Timeout"]},
-    "results": {
-        "conditions": "Cloudy",
-        "picture": "image/png",
-        "caption": True,
-        "links": ["demo://resource/dynamic/blob/1", "demo://resource/dynamic/text/2"],
-        "resource": "demo://resource/dynamic/text/1",
-    },
-    "expressions": {
-        "paid": "Echo: a-1, a-3",
-        "urgent": True,
-        "firsts": 2,
-        "later": "2026-02-01T00:30:00Z",
-        "literal": "${{ this is not an expression }}",
-    },
-}
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +17,9 @@ def language(space: Space) -> Space:
     return space
 
 
-@pytest.mark.parametrize("run", OUTPUTS)
+@pytest.mark.parametrize("run", examples.LANGUAGE)
 def test_an_example_of_the_language_comes_to_what_it_says(language: Space, run: str) -> None:
-    assert language.succeed(run)["status"]["outputs"] == OUTPUTS[run]
+    assert language.succeed(run)["status"]["outputs"] == examples.LANGUAGE[run]
 
 
 def phases(run: dict[str, Any]) -> dict[str, str]:

@@ -142,26 +142,35 @@ def _show(ending: Ending, outputs: Mapping[str, Any], secrets: Secrets, terminal
 
 
 def run_of(order: Order, held: Manifests) -> WorkflowRun:
-    """The run that was asked for: of the template that is named, else the one that stands in the files."""
+    """The run that was asked for: one that stands in the files, else one of a template with what is given.
+
+    Without a name it is the only run, else of the only template. Of a run and a template with that name it is the run,
+    unless values are given for parameters. Raises Failed.
+    """
     name = order.template
-    if not name and len(held.runs) == 1 and not order.parameters:
-        (found,) = held.runs.values()
-        return found
+    runs = [run for own, run in held.runs.items() if name in (own, "")]
+    if len(runs) == 1 and not order.parameters:
+        return _within(runs[0], order.timeout_seconds)
     if not name and len(held.templates) == 1:
         (name,) = held.templates
+    templates = f"templates {', '.join(held.templates) or 'none'}, and runs {', '.join(held.runs) or 'none'}"
     if not name:
-        runs, templates = ", ".join(held.runs) or "none", ", ".join(held.templates) or "none"
-        raise Failed(f"name the template to run: the files hold templates {templates}, and runs {runs}")
+        raise Failed(f"name the template to run: the files hold {templates}")
     if name in held.runs and name not in held.templates:
-        return held.runs[name]
+        raise Failed(f'"{name}" is a run, and has its values: to give others with -p, name its template')
     if name not in held.templates:
-        raise Failed(f'there is no template "{name}" in the files: they hold {", ".join(held.templates) or "none"}')
+        raise Failed(f'there is no template "{name}" in the files: they hold {templates}')
     declared = held.templates[name].spec.parameters
     values = given.parameters(order.parameters, declared)
-    limit = {"timeout_seconds": order.timeout_seconds} if order.timeout_seconds else {}
-    spec = WorkflowRunSpec(template_ref=TemplateReference(name=name), parameters=values, **limit)
+    spec = WorkflowRunSpec(template_ref=TemplateReference(name=name), parameters=values)
     metadata = ObjectMeta(name=name, namespace=manifests.NAMESPACE, uid=tokens.token_hex(8), generation=1)
-    return WorkflowRun(metadata=metadata, spec=spec)
+    return _within(WorkflowRun(metadata=metadata, spec=spec), order.timeout_seconds)
+
+
+def _within(run: WorkflowRun, seconds: int | None) -> WorkflowRun:
+    """The run, with the limit that was given."""
+    limit = {"timeout_seconds": seconds} if seconds else {}
+    return run.model_copy(update={"spec": run.spec.model_copy(update=limit)})
 
 
 def _workflow(run: WorkflowRun, held: Manifests) -> WorkflowTemplateSpec:

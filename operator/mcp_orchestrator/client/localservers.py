@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -55,13 +56,16 @@ async def running(
 
 
 async def _started(server: MCPServer, held: Manifests, stack: AsyncExitStack, start_seconds: float) -> Running:
-    name = server.metadata.name
+    name, environ = server.metadata.name, _environment(server, held)
     if server.spec.http:
         raise Failed(
             f'MCPServer "{name}" is a container ({server.spec.http.image}), which a local run can\'t start: give a '
             "manifest with spec.stdio or spec.remote for it, or run on a cluster"
         )
-    gateway, port = await stack.enter_async_context(_gateway(server, _environment(server, held)))
+    command = server.spec.stdio.command if server.spec.stdio else ""
+    if command and not shutil.which(command, path=environ.get("PATH")):
+        raise Failed(f'MCPServer "{name}": its command {command} is not in the PATH of this machine: install it')
+    gateway, port = await stack.enter_async_context(_gateway(server, environ))
     report = await _checked(name, port, start_seconds)
     planned = servers.plan_server(_observed(server, report), Settings(), clock()).status
     status = MCPServerStatus.model_validate(planned or {})

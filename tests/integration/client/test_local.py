@@ -163,7 +163,7 @@ BROKEN = an_object("WorkflowTemplate", "w", {"tasks": [a_task("t", "nothing")]})
             json.dumps({"kind": "List", "items": [BROKEN, an_object("MCPServer", "x", GONE)]}),
             [],
             2,
-            "the command 'gone' is not in the image",
+            "its command gone is not in the PATH of this machine",
             id="no such program",
         ),
         pytest.param(
@@ -187,6 +187,27 @@ def test_what_can_not_run_is_said_in_words(
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_name_means_a_run_of_the_files_first_and_values_its_template(tmp_path: Path) -> None:
+    same = an_object("WorkflowRun", "sum", {"templateRef": {"name": "sum"}, "parameters": {"count": 2}})
+    other = an_object("WorkflowRun", "other", {"templateRef": {"name": "sum"}, "parameters": {"count": 3}})
+    path = written(tmp_path, a_server(), an_object("WorkflowTemplate", "sum", SUM), same, other)
+
+    assert run("sum", "-f", path).stdout.endswith("sum: 13\n")
+    assert run("sum", "-f", path, "-p", "count=5").stdout.endswith("sum: 16\n")
+    assert run("other", "-f", path).stdout.endswith("sum: 14\n")
+    refused = run("other", "-f", path, "-p", "count=5")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert '"other" is a run, and has its values' in refused.stderr
+
+
+def test_a_run_of_the_files_ends_within_the_time_that_is_given(tmp_path: Path) -> None:
+    spec = {"template": {"tasks": [a_task("long", "slow", {"seconds": 60})]}}
+    done = run("-f", written(tmp_path, a_server(), an_object("WorkflowRun", "w", spec)), "--timeout", "1")
+
+    assert done.returncode == 1
+    assert "the run took longer than its time-out of 1 s" in done.stdout
 
 
 def test_files_are_needed_and_must_be_there() -> None:

@@ -112,7 +112,9 @@ def _plan(programs: Programs) -> None:
 
 def _list(programs: Programs) -> None:
     parser = programs.add_parser("list", help="list runs, the newest first")
-    parser.add_argument("--template", type=arguments.name, default="", metavar="NAME", help="only runs of this template")
+    parser.add_argument(
+        "--template", type=arguments.name, default="", metavar="NAME", help="only runs of this template"
+    )
     arguments.on_cluster(parser)
     arguments.output(parser, "text", "json", "yaml")
 

@@ -77,11 +77,13 @@ def show(name: str, access: Access, output: str) -> Exit:
         return Exit.OK
     run = readable(body)
     status = run.status
-    head, _, rest = phases.sentence(run).partition(": ")
-    terminal.hanging("", f"{terminal.paint(head, 'bold')}: {rest}" if rest else head)
+    ended = status.phase is not None and status.phase.final
+    if not ended:
+        head, _, rest = phases.sentence(run).partition(": ")
+        terminal.hanging("", f"{terminal.paint(head, 'bold')}: {rest}" if rest else head)
     for line in table(status.tasks, terminal, settings.clock()):
         terminal.line(line)
-    if status.phase and status.phase.final:
+    if ended:
         show_end(run, terminal)
     return Exit.OK
 

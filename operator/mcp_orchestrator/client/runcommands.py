@@ -26,7 +26,12 @@ def _run(programs: Programs) -> None:
     arguments.values(parser)
     arguments.files(parser)
     parser.add_argument("--timeout", type=arguments.count, metavar="SECONDS", help="seconds that the run may take")
-    parser.add_argument("--name", type=arguments.name, default="", help="name of the run; default: the template's with a few letters more")
+    parser.add_argument(
+        "--name",
+        type=arguments.name,
+        default="",
+        help="name of the run; default: the template's with a few letters more",
+    )
     _staying(parser)
     arguments.on_cluster(parser)
     local = parser.add_argument_group("on this machine")
@@ -82,7 +87,12 @@ def _retry(programs: Programs) -> None:
     about = "make a new run of the same that goes on from an ended one: finished tasks are kept"
     parser = arguments.of_run(programs, "retry", about, "text", "json", "yaml", "name")
     arguments.values(parser)
-    parser.add_argument("--name", type=arguments.name, default="", help="name of the new run; default: the run's with -retry- and letters")
+    parser.add_argument(
+        "--name",
+        type=arguments.name,
+        default="",
+        help="name of the new run; default: the run's with -retry- and letters",
+    )
     _staying(parser)
 
     def command(options: argparse.Namespace) -> Exit:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import yaml
+from tests import cluster
 from tests.objects import a_run, a_template
 
 from mcp_orchestrator.cluster import resources
@@ -52,6 +53,14 @@ def completed(kubeconfig: Path, *words: str) -> list[str]:
 def test_names_come_from_the_cluster(kubeconfig: Path, space: str, words: list[str], candidates: list[str]) -> None:
     command, *rest = words
     assert completed(kubeconfig, command, "-n", space, *rest) == candidates
+
+
+def test_kubectl_completes_its_plugin(kubeconfig: Path, space: str) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = [cluster.tools() / "kubectl", "__complete", "mcp", "get", "-n", space, "fi"]
+    environ = {**os.environ, "PATH": path, "KUBECONFIG": str(kubeconfig)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "first\n:4\n"
 
 
 def test_namespaces_and_contexts_are_completed(kubeconfig: Path, space: str) -> None:

@@ -472,7 +472,9 @@ class WorkflowRunStatus(Model):
     def spent_seconds(self, now: datetime) -> float:
         """What counts against the run's time-out: the time since its first pod's start, but for pauses."""
         start = self.runner.start_time if self.runner else None
-        return max(0.0, (now - start).total_seconds() - (self.paused_seconds or 0)) if start else 0.0
+        # A pod that Kueue lets in may begin before the operator has put the end of the wait on record.
+        until = self.waiting_since if self.phase == RunPhase.QUEUED and self.waiting_since else now
+        return max(0.0, (until - start).total_seconds() - (self.paused_seconds or 0)) if start else 0.0
 
 
 class WorkflowRun(Model):

@@ -186,6 +186,12 @@ def test_a_run_in_the_queue_is_stopped_or_held_without_a_pod() -> None:
         assert then.children == ()
 
 
+def test_a_pod_that_begins_before_the_end_of_the_wait_is_on_record_does_not_count_it_either() -> None:
+    again = taken(at_work(let_in(admitted()[0], 100)), 202)
+    assert again.status.spent_seconds(NOW + timedelta(seconds=10**5)) == 200
+    assert let_in(again, 1002).status.spent_seconds(NOW + timedelta(seconds=1012)) == 210
+
+
 def test_the_next_jobs_time_is_what_the_pauses_left_of_it() -> None:
     again = taken(at_work(let_in(admitted()[0], 100)), 202)
     made = plan(ObservedRun(at_work(let_in(again, 1002)), job=HELD), 1102)

@@ -46,7 +46,7 @@ async def test_get_reads_one_object_by_its_url() -> None:
 
 
 async def test_get_may_take_what_the_api_server_remembers() -> None:
-    async with a_client(ok(RUN)) as (subject, server):
+    async with a_client(ok(RUN), ok(RUN)) as (subject, server):
         await subject.get(resources.WORKFLOW_RUNS, "a", "team")
         await subject.get(resources.WORKFLOW_RUNS, "a", "team", cached=True)
     assert [received.query for received in server.received] == [{}, {"resourceVersion": "0"}]
@@ -265,6 +265,13 @@ async def test_a_list_goes_through_its_pages_and_names_the_kind_of_each_item() -
     assert [request.query.get("continue") for request in server.received] == [None, "next"]
     assert {request.query["limit"] for request in server.received} == {"500"}
     assert {request.query["labelSelector"] for request in server.received} == {"x=y"}
+
+
+async def test_a_list_that_may_be_a_moment_old_is_asked_for_at_once_and_whole() -> None:
+    async with a_client(a_page("ab", "9")) as (subject, server):
+        listing = await subject.list_all(resources.PODS, "team", convert=kind_and_name, cached=True)
+    assert listing.items == [("Pod", "a"), ("Pod", "b")]
+    assert [request.query for request in server.received] == [{"resourceVersion": "0"}]
 
 
 async def test_a_list_whose_moment_is_forgotten_begins_anew() -> None:

@@ -103,14 +103,17 @@ class Client:
         field_selector: str = "",
         limit: int = PAGE_SIZE,
         as_table: bool = False,
+        cached: bool = False,
     ) -> AsyncIterator[Page]:
         """The objects of a namespace or, without one, of all, in pages that show one moment.
 
+        With `cached` in one page, as the API server has them at hand: they may be a moment old, and it need not wait.
         With `as_table` of each object its metadata only, and `cells`: what its kind's columns show, by their names.
         Begins anew if that moment is forgotten meanwhile (410); raises Expired if that happens again and again.
         """
         selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
-        params = {"limit": str(limit), **{name: value for name, value in selectors.items() if value}}
+        extent = {"resourceVersion": "0"} if cached else {"limit": str(limit)}
+        params = extent | {name: value for name, value in selectors.items() if value}
         token, restarts = "", 0
         while True:
             request = transport.Request(
@@ -142,6 +145,7 @@ class Client:
         field_selector: str = "",
         limit: int = PAGE_SIZE,
         as_table: bool = False,
+        cached: bool = False,
     ) -> Listing[T]:
         """The whole list, each item passed through `convert` as its page arrives, to hold one page at a time."""
         items: list[T] = []
@@ -153,6 +157,7 @@ class Client:
             field_selector=field_selector,
             limit=limit,
             as_table=as_table,
+            cached=cached,
         ):
             if page.first:
                 items.clear()

@@ -17,9 +17,9 @@ def of_job(name: str) -> str:
     return f"batch.kubernetes.io/job-name={name}"
 
 
-async def pods(client: Client, namespace: str, selector: str) -> tuple[Object, ...]:
-    """The pods with these labels. Raises the client's errors."""
-    found = await client.list_all(resources.PODS, namespace, label_selector=selector, convert=dict)
+async def pods(client: Client, namespace: str, selector: str, *, cached: bool = False) -> tuple[Object, ...]:
+    """The pods with these labels; with `cached` as they were a moment ago. Raises the client's errors."""
+    found = await client.list_all(resources.PODS, namespace, label_selector=selector, cached=cached, convert=dict)
     return tuple(found.items)
 
 

@@ -139,7 +139,9 @@ class Runs:
         reported = runner is not None and (not ended or runner.outcome is not None)
         young = clock() - (run.status.admitted_at or clock()) < runstatus.START_WAKE
         early = (young or kueue.holds_back(job)) and not ended
-        return replace(seen, run=run, job=job, pods=() if reported or early else await self._pods(run))
+        # A pod that does not start is looked at again and again, by each run that waits; one that has ended, once.
+        pods = () if reported or early else await self._pods(run, cached=not ended)
+        return replace(seen, run=run, job=job, pods=pods)
 
     async def _around(self, key: Key, run: WorkflowRun) -> Surroundings:
         """What stands beside a run that is not admitted yet."""
@@ -189,8 +191,9 @@ class Runs:
         self._store.upsert(records.RUN, await self._client.get(resources.WORKFLOW_RUNS, key.name, key.namespace))
         return self._current(key) or run
 
-    async def _pods(self, run: WorkflowRun) -> tuple[Mapping[str, Any], ...]:
-        return await scenes.pods(self._client, run.metadata.namespace, scenes.of_job(run.status.job_name or ""))
+    async def _pods(self, run: WorkflowRun, *, cached: bool) -> tuple[Mapping[str, Any], ...]:
+        selector = scenes.of_job(run.status.job_name or "")
+        return await scenes.pods(self._client, run.metadata.namespace, selector, cached=cached)
 
     def _count_end(self, run: WorkflowRun, plan: Plan) -> None:
         phase = RunPhase(plan.status["phase"]) if plan.status and "phase" in plan.status else None

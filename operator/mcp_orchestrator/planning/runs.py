@@ -167,7 +167,7 @@ def _started(observed: ObservedRun, order: Cancellation | None, now: datetime) -
     if late and not observed.pods and not run.status.waiting_reason:
         name = run.status.job_name
         return _hindered(run, f"Job {name} has no pod yet: kubectl describe job {name} tells why", now)
-    return Plan(wake_at=now + START_WAKE)
+    return Plan(wake_at=runstatus.next_look(run, now))
 
 
 def _at_work(run: WorkflowRun, order: Cancellation | None, now: datetime) -> Plan:
@@ -207,9 +207,9 @@ def _hindered(run: WorkflowRun, message: str, now: datetime, reason: str = "") -
     """Tell, once, what keeps the run from starting, and look again soon."""
     message = conditions.shorten(message)
     if run.status.message == message:
-        return Plan(wake_at=now + START_WAKE)
+        return Plan(wake_at=runstatus.next_look(run, now))
     event = Event("PodNotStarting", message, EventType.WARNING, "Run")
-    return Plan(status=_told(run, message, now, reason), events=(event,), wake_at=now + START_WAKE)
+    return Plan(status=_told(run, message, now, reason), events=(event,), wake_at=runstatus.next_look(run, now))
 
 
 def _told(

@@ -17,6 +17,7 @@ KEPT = ("template", "servers", "resumed_packs", "attempt", "job_name", "tracepar
 """What stands on record from the first admission to the end."""
 START_WAKE = timedelta(seconds=10)
 """How long a pod may take before the run's message tells what keeps it."""
+RAREST_LOOK = timedelta(minutes=1)
 STARTING = "the run's pod is starting"
 WORKING = "the run's tasks are under way"
 """Written only in the place of an earlier message that is over."""
@@ -64,6 +65,12 @@ def waiting(reason: RunReason, message: str) -> dict[str, Verdict]:
         RunCondition.STALLED: conditions.false(reason),
         RunCondition.ADMITTED: conditions.false(reason, message),
     }
+
+
+def next_look(run: WorkflowRun, now: datetime) -> datetime:
+    """When to look again at a pod that does not start: soon at first, then rarely, since very many may wait long."""
+    waited = now - (run.status.admitted_at or now)
+    return now + min(max(START_WAKE, waited / 6), RAREST_LOOK)
 
 
 def timeout_seconds(run: WorkflowRun, settings: Settings) -> int:

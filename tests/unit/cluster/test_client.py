@@ -267,6 +267,13 @@ async def test_a_list_goes_through_its_pages_and_names_the_kind_of_each_item() -
     assert {request.query["labelSelector"] for request in server.received} == {"x=y"}
 
 
+async def test_a_list_that_may_be_a_moment_old_is_asked_for_at_once_and_whole() -> None:
+    async with a_client(a_page("ab", "9")) as (subject, server):
+        listing = await subject.list_all(resources.PODS, "team", convert=kind_and_name, cached=True)
+    assert listing.items == [("Pod", "a"), ("Pod", "b")]
+    assert [request.query for request in server.received] == [{"resourceVersion": "0"}]
+
+
 async def test_a_list_whose_moment_is_forgotten_begins_anew() -> None:
     answers = (a_page("ab", "9", "old"), status(410, "Expired"), a_page("b", "12", "new"), a_page("c", "12"))
     async with a_client(*answers) as (subject, server):

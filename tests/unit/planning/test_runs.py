@@ -361,6 +361,22 @@ def test_a_pod_that_takes_its_time_is_looked_at_again() -> None:
     assert plan(ObservedRun(admitted(), job=ACTIVE)) == Plan(wake_at=NOW + runstatus.START_WAKE)
 
 
+@pytest.mark.parametrize(
+    ("waited", "seconds"),
+    [
+        pytest.param(timedelta(seconds=30), 10, id="soon-at-first"),
+        pytest.param(timedelta(minutes=3), 30, id="then-rarely"),
+        pytest.param(timedelta(hours=3), 60, id="but-not-too-rarely"),
+    ],
+)
+@pytest.mark.parametrize("seen", [pytest.param((), id="no-pod"), pytest.param((NO_IMAGE,), id="trouble")])
+def test_a_pod_that_takes_long_is_looked_at_less_often(seen: tuple[Any, ...], waited: timedelta, seconds: int) -> None:
+    told = plan(ObservedRun(admitted(), job=ACTIVE, pods=seen), NOW + waited)
+    assert told.wake_at == NOW + waited + timedelta(seconds=seconds)
+    run = applied(admitted(), told)
+    assert plan(ObservedRun(run, job=ACTIVE, pods=seen), NOW + waited).wake_at == told.wake_at
+
+
 def test_what_keeps_the_pod_from_starting_is_told_once_and_taken_back_when_the_runner_works() -> None:
     run = admitted()
     stuck = ObservedRun(run, job=ACTIVE, pods=(NO_IMAGE,))

@@ -105,6 +105,7 @@ def test_the_operator_may_do_what_it_does() -> None:
         *("apps/deployments:patch", "/services:patch", "/pods:list"),
         *("events.k8s.io/events:create", "events.k8s.io/events:list"),
         "/configmaps:get",
+        *(f"{kind}:delete" for kind in (f"{own}/workflowruns", "batch/jobs", "/configmaps")),
         "rbac.authorization.k8s.io/clusterroles[mcp-orchestrator-runner]:bind",
         *(f"{kind}[mcp-orchestrator-runner]:{verb}" for kind in made_for_runners for verb in ("create", "patch")),
     }

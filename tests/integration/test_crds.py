@@ -152,7 +152,7 @@ WHOLE: dict[str, Json] = {
             "allowPrivate": False,
         },
     ),
-    "template": a_template("template", **WORKFLOW),
+    "template": a_template("template", **WORKFLOW, ttlSecondsAfterFinished=3600, history={"succeeded": 3, "failed": 1}),
     "run": a_run(
         "run",
         templateRef={"name": "template"},
@@ -167,6 +167,7 @@ WHOLE: dict[str, Json] = {
         suspend=True,
         cancel="Graceful",
         cache="Refresh",
+        ttlSecondsAfterFinished=60,
     ),
     "inline-run": a_run("inline-run", template=INLINE_WORKFLOW),
     "answer": an_object("CachedAnswer", "0" * 64, {"until": TIME, "caller": "research/1a2b3c4d", "answer": "H4sIAAAA"}),

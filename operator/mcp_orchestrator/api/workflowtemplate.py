@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
@@ -26,6 +27,7 @@ from mcp_orchestrator.api.conditions import BY_TYPE, Condition
 from mcp_orchestrator.api.control import CONCURRENCY_RULES, Concurrency, Priority
 from mcp_orchestrator.api.errorclass import RETRYABLE, ErrorClass
 from mcp_orchestrator.api.pods import Label, Resources, Toleration
+from mcp_orchestrator.api.retention import History, TtlSeconds
 
 Description = Annotated[str, StringConstraints(max_length=2048)]
 Dependency = Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -331,6 +333,27 @@ class WorkflowTemplateSpec(Model):
         return (*self.tasks, *self.finally_)
 
 
+class TemplateSpec(WorkflowTemplateSpec):
+    """A typed graph of tool calls, and what becomes of its runs."""
+
+    ttl_seconds_after_finished: TtlSeconds | None = Field(
+        None,
+        description="Seconds after its end at which a run is deleted, where the run does not say. Default: "
+        "runs are kept.",
+    )
+    history: History | None = Field(
+        None,
+        description="How many ended runs are kept. Default: 10 of each sort of those that "
+        "a schedule started, and all others.",
+    )
+
+    @functools.cached_property
+    def workflow(self) -> WorkflowTemplateSpec:
+        """What a run runs, and keeps: the graph alone."""
+        names = WorkflowTemplateSpec.model_fields.keys() & self.model_fields_set
+        return WorkflowTemplateSpec.model_validate({name: getattr(self, name) for name in names})
+
+
 class TemplateCondition(StrEnum):
     """Types of a template's conditions."""
 
@@ -387,5 +410,5 @@ class WorkflowTemplate(Model):
     """A typed graph of tool calls."""
 
     metadata: ObjectMeta
-    spec: WorkflowTemplateSpec
+    spec: TemplateSpec
     status: WorkflowTemplateStatus = Field(default_factory=WorkflowTemplateStatus)

@@ -33,9 +33,9 @@ class ObservedTemplate:
 
 def plan_template(observed: ObservedTemplate, now: datetime) -> Plan:
     """The template's status. It has no children and needs no timer: its servers' changes wake it."""
-    template = observed.template
-    nested = nesting.find(template.spec, observed.templates, "spec", template.metadata.name)
-    own = checks.check_workflow(template.spec) or nested.mistakes or nesting.check(template.spec, nested, "spec")
+    template, workflow = observed.template, observed.template.spec.workflow
+    nested = nesting.find(workflow, observed.templates, "spec", template.metadata.name)
+    own = checks.check_workflow(workflow) or nested.mistakes or nesting.check(workflow, nested, "spec")
     tools = resolution.ToolMistakes() if own else _tools(observed, nested)
     verdicts = _verdicts(own, tools)
     mistakes = (*own, *tools.lasting, *tools.passing)

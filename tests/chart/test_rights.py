@@ -99,7 +99,8 @@ def test_the_operator_may_do_what_it_does() -> None:
     expected = {
         *(f"{own}/{kind}:{verb}" for kind in ours for verb in look),
         *(f"{own}/{kind}/status:patch" for kind in ours),
-        *(f"{own}/{kind}/finalizers:update" for kind in ("mcpservers", "workflowruns")),
+        *(f"{own}/{kind}/finalizers:update" for kind in ours),
+        f"{own}/workflowruns:create",
         *(f"{own}/cachedanswers:{verb}" for verb in ("list", "delete")),
         *(f"{child}:{verb}" for child in children for verb in (*look, "create")),
         *("apps/deployments:patch", "/services:patch", "/pods:list"),

@@ -28,6 +28,7 @@ from mcp_orchestrator.api.control import CONCURRENCY_RULES, Concurrency, Priorit
 from mcp_orchestrator.api.errorclass import RETRYABLE, ErrorClass
 from mcp_orchestrator.api.pods import Label, Resources, Toleration
 from mcp_orchestrator.api.retention import History, TtlSeconds
+from mcp_orchestrator.api.scheduling import MAX_SCHEDULES, Schedule, ScheduleStatus
 
 Description = Annotated[str, StringConstraints(max_length=2048)]
 Dependency = Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -37,6 +38,8 @@ MAX_UNITS = 1000
 """Tasks of one run, counting each item of a forEach and each task of a nested workflow."""
 MAX_DEPTH = 4
 """Workflows inside each other, the run's own counted."""
+BY_NAME: JsonDict = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+"""Schema extras of a list whose items have names of their own."""
 MAX_NESTED = 100
 """Different workflows that the tasks of one lead to."""
 
@@ -288,7 +291,7 @@ class WorkflowTemplateSpec(Model):
         (),
         description="Inputs of the workflow.",
         max_length=64,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=BY_NAME,
     )
     tasks: tuple[Task, ...] = Field(
         description="The tasks. Each starts as soon as what it depends on has ended.",
@@ -318,7 +321,7 @@ class WorkflowTemplateSpec(Model):
         description="Results of the whole workflow, worked out when it has succeeded. One that needs the result of a "
         "task without any is left out.",
         max_length=64,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=BY_NAME,
     )
     cache: Cache | None = Field(
         None,
@@ -334,8 +337,14 @@ class WorkflowTemplateSpec(Model):
 
 
 class TemplateSpec(WorkflowTemplateSpec):
-    """A typed graph of tool calls, and what becomes of its runs."""
+    """A typed graph of tool calls, when its runs start by themselves, and what becomes of them."""
 
+    schedules: tuple[Schedule, ...] = Field(
+        (),
+        description="Times at which runs are started. A run has the WorkflowTemplate as its owner.",
+        max_length=MAX_SCHEDULES,
+        json_schema_extra=BY_NAME,
+    )
     ttl_seconds_after_finished: TtlSeconds | None = Field(
         None,
         description="Seconds after its end at which a run is deleted, where the run does not say. Default: "
@@ -379,6 +388,7 @@ class TemplateReason(StrEnum):
     TOOL_NOT_FOUND = "ToolNotFound"
     TEMPLATE_NOT_FOUND = "TemplateNotFound"
     INVALID_ARGUMENT = "InvalidArgument"
+    INVALID_SCHEDULE = "InvalidSchedule"
 
 
 class Mistake(Model):
@@ -404,6 +414,12 @@ class WorkflowTemplateStatus(Model):
     )
     errors: tuple[Mistake, ...] = Field((), description="Everything that is wrong, each with its path.", max_length=64)
     task_count: int | None = Field(None, description="Number of tasks.")
+    schedules: tuple[ScheduleStatus, ...] = Field(
+        (),
+        description="What the schedules have done and will do.",
+        max_length=MAX_SCHEDULES,
+        json_schema_extra=BY_NAME,
+    )
 
 
 class WorkflowTemplate(Model):

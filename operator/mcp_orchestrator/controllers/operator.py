@@ -81,7 +81,8 @@ async def serve(
     stop: asyncio.Event | None = None,
     clock: Callable[[], datetime] = settings_module.clock,
 ) -> None:
-    """Run the operator until `stop` is set or the process is asked to end. `clock` tells when ended runs go.
+    """Run the operator until `stop` is set or the process is asked to end. `clock` tells when schedules are due
+    and when ended runs go.
 
     Raises LeadershipLost when another replica may lead: the process must then end.
     """
@@ -153,6 +154,7 @@ class Operator:
         self.answers = Answers(client, settings.watch_namespaces, settings.cache_max_answers)
         self._limits = limits.load(settings)
         self.admission = Admission(self.store, self._limits, self.queue.add)
+        self._clock = clock
         self._cleanup = Cleanup(client=client, store=self.store, clock=clock, later=self.queue.add_after)
         self._elector = elector
         self._reconciler = Reconciler(self._controllers(client, probe))
@@ -237,7 +239,9 @@ class Operator:
             records.SERVER: Servers(
                 client=client, store=store, children=children, probe=probe, writer=writer, settings=settings
             ),
-            records.TEMPLATE: Templates(store=store, writer=writer),
+            records.TEMPLATE: Templates(
+                client=client, store=store, writer=Writer(client, store, self.recorder, self._clock), clock=self._clock
+            ),
             CLEANUP: self._cleanup,
             records.RUN: Runs(
                 client=client,

@@ -27,6 +27,8 @@ MANAGER = "mcp-orchestrator-cleanup"
 """Field manager of what is written to a run after its end, beside the status that its end left."""
 GATHER_SECONDS = 1.0
 """Many runs end at the same time: one look is for all of them."""
+LOOKED_AT_A_SECOND = 2000
+"""The more runs there are, the rarer a look: it takes some microseconds for each."""
 PER_SECOND = 10
 """So many deletions a second, and no more unless there are more to do than a minute is enough for."""
 BACKLOG_SECONDS = 60
@@ -80,9 +82,13 @@ class Cleanup:
 
     def _changed(self, key: Key, _: object, new: Any) -> None:
         if key.kind == records.TEMPLATE:
-            self._later(Key(CLEANUP, key.namespace, key.name), GATHER_SECONDS)
+            self._look_soon(key.namespace, key.name)
         elif key.kind == records.RUN and new is not None and records.is_final(new):
-            self._later(Key(CLEANUP, key.namespace, records.template_of(new)), GATHER_SECONDS)
+            self._look_soon(key.namespace, records.template_of(new))
+
+    def _look_soon(self, namespace: str, template: str) -> None:
+        ended = self._store.count(records.RUN, "ended", (namespace, template))
+        self._later(Key(CLEANUP, namespace, template), max(GATHER_SECONDS, ended / LOOKED_AT_A_SECOND))
 
     async def reconcile(self, key: Key) -> float | None:
         """Take one look at the ended runs of a template; seconds until the next, None for when something changes."""

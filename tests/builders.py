@@ -15,6 +15,7 @@ from mcp_orchestrator.api.workflowtemplate import (
     Parameter,
     Task,
     TemplateReference,
+    TemplateSpec,
     WorkflowTemplate,
     WorkflowTemplateSpec,
 )
@@ -54,13 +55,17 @@ def an_output(name: str = "answer", value: Any = "done") -> Output:
 
 def a_spec(*tasks: Task, **fields: Any) -> WorkflowTemplateSpec:
     """A workflow of these tasks; of one if none are given."""
-    given = {name: tuple(value) if name in ("parameters", "outputs") else value for name, value in fields.items()}
-    return WorkflowTemplateSpec(tasks=tasks or (a_task(),), **given)
+    return WorkflowTemplateSpec(**_workflow(tasks, fields))
 
 
 def a_template(*tasks: Task, name: str = "field-notes", **fields: Any) -> WorkflowTemplate:
     """A WorkflowTemplate of these tasks; of one if none are given."""
-    return WorkflowTemplate(metadata=metadata(name), spec=a_spec(*tasks, **fields))
+    return WorkflowTemplate(metadata=metadata(name), spec=TemplateSpec(**_workflow(tasks, fields)))
+
+
+def _workflow(tasks: Iterable[Task], fields: Mapping[str, Any]) -> dict[str, Any]:
+    given = {name: tuple(value) if name in ("parameters", "outputs") else value for name, value in fields.items()}
+    return {"tasks": tuple(tasks) or (a_task(),), **given}
 
 
 def a_tool(name: str = "get_current_time", input_schema: Mapping[str, Any] | None = TIME_SCHEMA, **fields: Any) -> Tool:

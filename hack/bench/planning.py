@@ -18,7 +18,7 @@ from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.base import ObjectMeta
 from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, StdioSource, Tool
 from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunSpec
-from mcp_orchestrator.api.workflowtemplate import Task, TemplateReference, WorkflowTemplate, WorkflowTemplateSpec
+from mcp_orchestrator.api.workflowtemplate import Task, TemplateReference, TemplateSpec, WorkflowTemplate
 from mcp_orchestrator.planning import checks, resolution
 from mcp_orchestrator.planning.resolution import Resolved, Surroundings
 
@@ -28,7 +28,7 @@ SHAPES = {16: "all by name", 8: "half in arguments", 0: "all in arguments"}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def workflow(number: int, named: int) -> WorkflowTemplateSpec:
+def workflow(number: int, named: int) -> TemplateSpec:
     """100 tasks of 16 edges: so many by name, the others by an expression each that no other template has."""
     tasks = []
     for place in range(100):
@@ -36,10 +36,10 @@ def workflow(number: int, named: int) -> WorkflowTemplateSpec:
         arguments = {f"a{other}": f"${{{{ tasks.t{other}.result.x{number} }}}}" for other in far}
         names = tuple(f"t{other}" for other in near)
         tasks.append(Task(name=f"t{place}", server="s", tool="t", depends_on=names, arguments=arguments))
-    return WorkflowTemplateSpec(tasks=tuple(tasks))
+    return TemplateSpec(tasks=tuple(tasks))
 
 
-def surroundings(spec: WorkflowTemplateSpec) -> Surroundings:
+def surroundings(spec: TemplateSpec) -> Surroundings:
     """The template, and a server that is ready and has the tool."""
     ready = conditions.merge((), {"Ready": conditions.true("Ready")}, 1, NOW)
     tool = Tool(name="t", digest="sha256:0", input_schema={"type": "object"})
@@ -59,7 +59,7 @@ def spent(work: Callable[[], object]) -> float:
     return (time.process_time() - begun) * 1000
 
 
-def check(spec: WorkflowTemplateSpec) -> None:
+def check(spec: TemplateSpec) -> None:
     if found := checks.check_workflow(spec):
         raise SystemExit(f"the template has mistakes: {found[0]}")
 

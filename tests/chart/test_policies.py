@@ -16,7 +16,8 @@ SERVERS = f"{helm.NAME}-server-references"
 OBJECTS = f"{helm.NAME}-runner-own-objects"
 RUNS = f"{helm.NAME}-run-references"
 ANSWERS = f"{helm.NAME}-runner-cached-answers"
-ALL = (RUNNER, SERVERS, OBJECTS, RUNS, ANSWERS)
+CLEANUP = f"{helm.NAME}-operator-own-objects"
+ALL = (RUNNER, SERVERS, OBJECTS, RUNS, ANSWERS, CLEANUP)
 
 
 def policy(name: str) -> str:

@@ -99,13 +99,15 @@ def test_the_operator_may_do_what_it_does() -> None:
     expected = {
         *(f"{own}/{kind}:{verb}" for kind in ours for verb in look),
         *(f"{own}/{kind}/status:patch" for kind in ours),
-        *(f"{own}/{kind}/finalizers:update" for kind in ("mcpservers", "workflowruns")),
+        *(f"{own}/{kind}/finalizers:update" for kind in ours),
+        f"{own}/workflowruns:create",
         *(f"{own}/cachedanswers:{verb}" for verb in ("list", "delete")),
         *(f"{child}:{verb}" for child in children for verb in (*look, "create")),
         "batch/jobs:delete",
         *("apps/deployments:patch", "/services:patch", "/pods:list"),
         *("events.k8s.io/events:create", "events.k8s.io/events:list"),
         "/configmaps:get",
+        *(f"{kind}:delete" for kind in (f"{own}/workflowruns", "batch/jobs", "/configmaps")),
         "rbac.authorization.k8s.io/clusterroles[mcp-orchestrator-runner]:bind",
         *(f"{kind}[mcp-orchestrator-runner]:{verb}" for kind in made_for_runners for verb in ("create", "patch")),
     }

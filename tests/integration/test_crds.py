@@ -133,6 +133,14 @@ WORKFLOW: Json = {
 }
 INLINE_WORKFLOW: Json = {name: value for name, value in WORKFLOW.items() if name != "concurrency"}
 TIME = "2026-11-24T12:00:00Z"
+SCHEDULE: Json = {
+    "name": "early",
+    "cron": "30 6 * * MON-FRI",
+    "timeZone": "Europe/Berlin",
+    "parameters": {"zone": "CET"},
+    "suspend": False,
+    "startingDeadlineSeconds": 600,
+}
 WHOLE: dict[str, Json] = {
     "stdio": a_server(
         "stdio", **COMMON, **PROCESS, stdio={"command": "uvx", "args": ["mcp-server-time"], "image": "servers:1"}
@@ -152,7 +160,13 @@ WHOLE: dict[str, Json] = {
             "allowPrivate": False,
         },
     ),
-    "template": a_template("template", **WORKFLOW),
+    "template": a_template(
+        "template",
+        **WORKFLOW,
+        schedules=[SCHEDULE],
+        ttlSecondsAfterFinished=3600,
+        history={"succeeded": 3, "failed": 1},
+    ),
     "run": a_run(
         "run",
         templateRef={"name": "template"},
@@ -167,6 +181,7 @@ WHOLE: dict[str, Json] = {
         suspend=True,
         cancel="Graceful",
         cache="Refresh",
+        ttlSecondsAfterFinished=60,
     ),
     "inline-run": a_run("inline-run", template=INLINE_WORKFLOW),
     "answer": an_object("CachedAnswer", "0" * 64, {"until": TIME, "caller": "research/1a2b3c4d", "answer": "H4sIAAAA"}),

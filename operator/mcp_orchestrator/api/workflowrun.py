@@ -26,6 +26,7 @@ from mcp_orchestrator.api.control import Cancellation, CancelMode, Priority
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.mcpserver import ServerRetry
 from mcp_orchestrator.api.pods import KeySelector
+from mcp_orchestrator.api.retention import TtlSeconds
 from mcp_orchestrator.api.workflowtemplate import (
     MAX_FINALLY,
     MAX_NESTED,
@@ -99,6 +100,12 @@ class WorkflowRunSpec(Model):
         None,
         description="Stop the run for good. Graceful: calls under way are cancelled, then the tasks of finally run. "
         "Immediate: its pod is ended, and nothing more runs. It can't be taken back, and it wins over suspend.",
+    )
+    ttl_seconds_after_finished: TtlSeconds | None = Field(
+        None,
+        description="Seconds after its end at which the run is deleted, with all that belongs to it. Of a run that Git "
+        "or Helm owns, only its Job and its large results are. It may be changed at any time. Default: the "
+        "WorkflowTemplate's ttlSecondsAfterFinished.",
     )
     cache: CacheMode | None = Field(
         None,
@@ -211,6 +218,7 @@ class RunCondition(StrEnum):
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
     ADMITTED = "Admitted"
+    CHILDREN_PRUNED = "ChildrenPruned"
 
 
 class RunReason(StrEnum):
@@ -245,6 +253,8 @@ class RunReason(StrEnum):
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
     INTERRUPTED = "Interrupted"
     NAME_CONFLICT = "NameConflict"
+    TTL_EXPIRED = "TTLExpired"
+    HISTORY_LIMIT = "HistoryLimit"
 
 
 class NestedTemplate(Model):
@@ -418,7 +428,7 @@ class WorkflowRunStatus(Model):
     waiting_since: datetime | None = Field(None, description="Since when it waits for that.")
     conditions: tuple[Condition, ...] = Field(
         (),
-        description="Conditions: Succeeded, Finished, Reconciling, Stalled, Admitted.",
+        description="Conditions: Succeeded, Finished, Reconciling, Stalled, Admitted, ChildrenPruned.",
         max_length=16,
         json_schema_extra=BY_TYPE,
     )

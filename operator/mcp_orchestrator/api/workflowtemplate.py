@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
@@ -26,6 +27,8 @@ from mcp_orchestrator.api.conditions import BY_TYPE, Condition
 from mcp_orchestrator.api.control import CONCURRENCY_RULES, Concurrency, Priority
 from mcp_orchestrator.api.errorclass import RETRYABLE, ErrorClass
 from mcp_orchestrator.api.pods import Label, Resources, Toleration
+from mcp_orchestrator.api.retention import History, TtlSeconds
+from mcp_orchestrator.api.scheduling import MAX_SCHEDULES, Schedule, ScheduleStatus
 
 Description = Annotated[str, StringConstraints(max_length=2048)]
 Dependency = Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -35,6 +38,8 @@ MAX_UNITS = 1000
 """Tasks of one run, counting each item of a forEach and each task of a nested workflow."""
 MAX_DEPTH = 4
 """Workflows inside each other, the run's own counted."""
+BY_NAME: JsonDict = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+"""Schema extras of a list whose items have names of their own."""
 MAX_NESTED = 100
 """Different workflows that the tasks of one lead to."""
 
@@ -286,7 +291,7 @@ class WorkflowTemplateSpec(Model):
         (),
         description="Inputs of the workflow.",
         max_length=64,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=BY_NAME,
     )
     tasks: tuple[Task, ...] = Field(
         description="The tasks. Each starts as soon as what it depends on has ended.",
@@ -316,7 +321,7 @@ class WorkflowTemplateSpec(Model):
         description="Results of the whole workflow, worked out when it has succeeded. One that needs the result of a "
         "task without any is left out.",
         max_length=64,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=BY_NAME,
     )
     cache: Cache | None = Field(
         None,
@@ -329,6 +334,33 @@ class WorkflowTemplateSpec(Model):
     def every_task(self) -> tuple[Task, ...]:
         """The tasks, and those of finally."""
         return (*self.tasks, *self.finally_)
+
+
+class TemplateSpec(WorkflowTemplateSpec):
+    """A typed graph of tool calls, when its runs start by themselves, and what becomes of them."""
+
+    schedules: tuple[Schedule, ...] = Field(
+        (),
+        description="Times at which runs are started. A run has the WorkflowTemplate as its owner.",
+        max_length=MAX_SCHEDULES,
+        json_schema_extra=BY_NAME,
+    )
+    ttl_seconds_after_finished: TtlSeconds | None = Field(
+        None,
+        description="Seconds after its end at which a run is deleted, where the run does not say. Default: "
+        "runs are kept.",
+    )
+    history: History | None = Field(
+        None,
+        description="How many ended runs are kept. Default: 10 of each sort of those that "
+        "a schedule started, and all others.",
+    )
+
+    @functools.cached_property
+    def workflow(self) -> WorkflowTemplateSpec:
+        """What a run runs, and keeps: the graph alone."""
+        names = WorkflowTemplateSpec.model_fields.keys() & self.model_fields_set
+        return WorkflowTemplateSpec.model_validate({name: getattr(self, name) for name in names})
 
 
 class TemplateCondition(StrEnum):
@@ -356,6 +388,7 @@ class TemplateReason(StrEnum):
     TOOL_NOT_FOUND = "ToolNotFound"
     TEMPLATE_NOT_FOUND = "TemplateNotFound"
     INVALID_ARGUMENT = "InvalidArgument"
+    INVALID_SCHEDULE = "InvalidSchedule"
 
 
 class Mistake(Model):
@@ -381,11 +414,17 @@ class WorkflowTemplateStatus(Model):
     )
     errors: tuple[Mistake, ...] = Field((), description="Everything that is wrong, each with its path.", max_length=64)
     task_count: int | None = Field(None, description="Number of tasks.")
+    schedules: tuple[ScheduleStatus, ...] = Field(
+        (),
+        description="What the schedules have done and will do.",
+        max_length=MAX_SCHEDULES,
+        json_schema_extra=BY_NAME,
+    )
 
 
 class WorkflowTemplate(Model):
     """A typed graph of tool calls."""
 
     metadata: ObjectMeta
-    spec: WorkflowTemplateSpec
+    spec: TemplateSpec
     status: WorkflowTemplateStatus = Field(default_factory=WorkflowTemplateStatus)

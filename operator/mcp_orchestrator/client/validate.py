@@ -17,7 +17,7 @@ from mcp_orchestrator.client.exits import Exit
 from mcp_orchestrator.client.findings import Finding, Rule, Severity
 from mcp_orchestrator.client.sources import Document, Sources
 from mcp_orchestrator.client.terminal import Terminal
-from mcp_orchestrator.planning import checks, mistakes, nesting, parameters, shape
+from mcp_orchestrator.planning import checks, mistakes, nesting, parameters, schedules, shape
 
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 _ELSEWHERE = re.compile(r"WorkflowTemplate (\S+) (spec.*)", re.DOTALL)
@@ -136,6 +136,7 @@ class _Documents:
             case WorkflowTemplate():
                 self._templates.append((document, model))
                 yield from checks.check_workflow(model.spec)
+                yield from schedules.check(model.spec)
             case WorkflowRun():
                 self._runs.append((document, model))
                 if model.spec.template:

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from importlib import metadata
 
 import kopf
@@ -26,6 +27,7 @@ from mcp_orchestrator.controllers.accounts import RunnerAccounts
 from mcp_orchestrator.controllers.admission import Admission
 from mcp_orchestrator.controllers.answers import Answers
 from mcp_orchestrator.controllers.children import Children
+from mcp_orchestrator.controllers.cleanup import CLEANUP, Cleanup
 from mcp_orchestrator.controllers.probe import HttpProbe, Probe
 from mcp_orchestrator.controllers.reconcile import Controller, Reconciler
 from mcp_orchestrator.controllers.runs import Runs
@@ -77,8 +79,10 @@ async def serve(
     *,
     probe: Probe | None = None,
     stop: asyncio.Event | None = None,
+    clock: Callable[[], datetime] = settings_module.clock,
 ) -> None:
-    """Run the operator until `stop` is set or the process is asked to end.
+    """Run the operator until `stop` is set or the process is asked to end. `clock` tells when schedules are due
+    and when ended runs go.
 
     Raises LeadershipLost when another replica may lead: the process must then end.
     """
@@ -88,7 +92,7 @@ async def serve(
         if probe is None:
             probe = http = HttpProbe()
             stack.push_async_callback(http.close)
-        operator = Operator(settings, client, probe, elector)
+        operator = Operator(settings, client, probe, elector, clock)
         state = health.Health(telemetry.OPERATOR)
         operator.report_to(state)
         port = await stack.enter_async_context(health.serve(state, settings.http_port))
@@ -134,7 +138,14 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
 class Operator:
     """The parts of a running operator. With an elector, they act only while this replica leads."""
 
-    def __init__(self, settings: Settings, client: Client, probe: Probe, elector: Elector | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: Client,
+        probe: Probe,
+        elector: Elector | None = None,
+        clock: Callable[[], datetime] = settings_module.clock,
+    ) -> None:
         self.settings = settings
         self.store = records.new_store()
         self.queue: WorkQueue[Key] = WorkQueue("mcp-orchestrator")
@@ -143,6 +154,8 @@ class Operator:
         self.answers = Answers(client, settings.watch_namespaces, settings.cache_max_answers)
         self._limits = limits.load(settings)
         self.admission = Admission(self.store, self._limits, self.queue.add)
+        self._clock = clock
+        self._cleanup = Cleanup(client=client, store=self.store, clock=clock, later=self.queue.add_after)
         self._elector = elector
         self._reconciler = Reconciler(self._controllers(client, probe))
         self._synced = False
@@ -167,6 +180,7 @@ class Operator:
         records.Waker(self.store, self.queue.add)
         for key in self._oldest_first():
             self.queue.add(key)
+        self._cleanup.begin()
         self._synced = True
 
     def start(self) -> list[asyncio.Task[None]]:
@@ -225,7 +239,10 @@ class Operator:
             records.SERVER: Servers(
                 client=client, store=store, children=children, probe=probe, writer=writer, settings=settings
             ),
-            records.TEMPLATE: Templates(store=store, writer=writer),
+            records.TEMPLATE: Templates(
+                client=client, store=store, writer=Writer(client, store, self.recorder, self._clock), clock=self._clock
+            ),
+            CLEANUP: self._cleanup,
             records.RUN: Runs(
                 client=client,
                 store=store,

@@ -12,7 +12,7 @@ from mcp_orchestrator.api.workflowrun import FINAL_PHASES, RunPhase, WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.controllers.store import Key, Store
-from mcp_orchestrator.planning import admission, concurrency
+from mcp_orchestrator.planning import admission, cleanup, concurrency
 from mcp_orchestrator.planning.admission import Pools
 from mcp_orchestrator.planning.concurrency import Rival, Rivals
 from mcp_orchestrator.planning.runjob import queue_of
@@ -38,7 +38,8 @@ def new_store() -> Store:
         slim=lambda body: read(WorkflowTemplate, body),
         indexes={"namespace": _namespace_of, "server": _servers_of, "template": _templates_of},
     )
-    store.register(RUN, slim=slim_run, indexes={"state": _state_of, "template": _template_of})
+    indexes = {"state": _state_of, "template": _template_of, "ended": _ended_of, "resumed": _resumed_of}
+    store.register(RUN, slim=slim_run, indexes=indexes)
     store.register(JOB, slim=slim_job)
     store.register(DEPLOYMENT, slim=lambda body: _only(body, "metadata", "status"))
     store.register(SERVICE, slim=lambda body: _only(body, "metadata"))
@@ -46,16 +47,17 @@ def new_store() -> Store:
 
 
 def slim_run(body: Json) -> Json:
-    """A run as the store keeps it: an ended one shrinks to its outline, since nothing will be decided about it."""
+    """A run as the store keeps it: an ended one shrinks to its outline, for only its clean-up is left to decide."""
     status = body.get("status", {})
     if not is_final(body):
         return _only(body, "metadata", "spec", "status")
     known = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     kept = ("phase", "admittedAt", "completionTime", "observedGeneration")
+    more = cleanup.outline(body)
     return {
-        "metadata": {name: body["metadata"][name] for name in known if name in body["metadata"]},
-        "spec": {"templateRef": body.get("spec", {}).get("templateRef")},
-        "status": {name: status[name] for name in kept if name in status},
+        "metadata": {name: body["metadata"][name] for name in known if name in body["metadata"]} | more["metadata"],
+        "spec": {"templateRef": body.get("spec", {}).get("templateRef")} | more["spec"],
+        "status": {name: status[name] for name in kept if name in status} | more["status"],
     }
 
 
@@ -186,6 +188,24 @@ def _template_of(run: Json) -> Iterable[Hashable]:
     if is_final(run) or not reference or (run["spec"].get("suspend") and not is_active(run)):
         return ()
     return ((run["metadata"].get("namespace", ""), reference["name"]),)
+
+
+def template_of(run: Json) -> str:
+    """Name of the run's WorkflowTemplate; empty for a workflow that stands in the run itself."""
+    return str((run.get("spec", {}).get("templateRef") or {}).get("name", ""))
+
+
+def _ended_of(run: Json) -> Iterable[Hashable]:
+    """Ended runs are cleaned up together with those of the same template."""
+    return ((run["metadata"].get("namespace", ""), template_of(run)),) if is_final(run) else ()
+
+
+def _resumed_of(run: Json) -> Iterable[Hashable]:
+    """A run may read results of the one that it resumes, for as long as it has any itself."""
+    resumed = run.get("spec", {}).get("resumeFrom")
+    if not resumed or cleanup.is_pruned(run.get("status", {})):
+        return ()
+    return ((run["metadata"].get("namespace", ""), resumed),)
 
 
 def _only(body: Json, *names: str) -> Json:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from datetime import datetime
 
+from mcp_orchestrator import settings
 from mcp_orchestrator.api.base import OPERATOR_MANAGER, ObjectMeta
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.cluster.events import Recorder
 from mcp_orchestrator.cluster.resources import Resource
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.planning.plan import Plan
-from mcp_orchestrator.settings import clock
 
 logger = logging.getLogger(__name__)
 
@@ -18,10 +20,13 @@ logger = logging.getLogger(__name__)
 class Writer:
     """Applies statuses by server-side apply, and lets events follow those that were accepted."""
 
-    def __init__(self, client: Client, store: Store, recorder: Recorder) -> None:
+    def __init__(
+        self, client: Client, store: Store, recorder: Recorder, clock: Callable[[], datetime] = settings.clock
+    ) -> None:
         self._client = client
         self._store = store
         self._recorder = recorder
+        self._clock = clock
 
     async def write(self, resource: Resource, key: Key, metadata: ObjectMeta, plan: Plan) -> float | None:
         """Write the status, if the plan has one; returns the seconds until plan.wake_at.
@@ -40,7 +45,7 @@ class Writer:
             made = await self._client.apply_status(resource, body, manager=OPERATOR_MANAGER, resource_version=version)
             self._store.upsert(key.kind, made)
         self.tell(resource, key, metadata, plan)
-        return max(0.0, (plan.wake_at - clock()).total_seconds()) if plan.wake_at else None
+        return max(0.0, (plan.wake_at - self._clock()).total_seconds()) if plan.wake_at else None
 
     def tell(self, resource: Resource, key: Key, metadata: ObjectMeta, plan: Plan) -> None:
         """Hand the plan's events to the recorder."""

@@ -75,7 +75,7 @@ def path_of(template: WorkflowTemplate) -> str:
 
 def snapshot_bytes(workflow: WorkflowTemplateSpec, nested: Nested) -> int:
     """The size of all workflows as JSON."""
-    return sum(map(_bytes, (workflow, *(found.spec for found in nested.templates))))
+    return sum(map(_bytes, (workflow, *(found.spec.workflow for found in nested.templates))))
 
 
 @remembered

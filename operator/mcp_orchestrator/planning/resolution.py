@@ -86,7 +86,7 @@ def resolve(run: WorkflowRun, around: Surroundings) -> Resolved | Waiting | Reje
                 f'spec.templateRef.name: there is no WorkflowTemplate "{name}" in namespace '
                 f'"{run.metadata.namespace}"; create it, or delete this run and name another',
             )
-        workflow, path = template.spec, f"WorkflowTemplate {name} spec"
+        workflow, path = template.spec.workflow, f"WorkflowTemplate {name} spec"
     nested = nesting.find(workflow, around.templates, path, name)
     mistakes = checks.check_workflow(workflow, path) or nested.mistakes or nesting.check(workflow, nested, path)
     if mistakes:
@@ -194,8 +194,8 @@ def _snapshot(run: WorkflowRun, workflows: _Workflows) -> ResolvedTemplate:
         NestedTemplate(
             name=found.metadata.name,
             generation=found.metadata.generation,
-            digest=digest(found.spec),
-            spec=found.spec,
+            digest=digest(found.spec.workflow),
+            spec=found.spec.workflow,
         )
         for found in inner
     )

@@ -9,6 +9,7 @@ from datetime import datetime
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Verdict
 from mcp_orchestrator.api.mcpserver import MCPServer
+from mcp_orchestrator.api.scheduling import ScheduleStatus
 from mcp_orchestrator.api.workflowtemplate import (
     Mistake,
     TemplateCondition,
@@ -16,7 +17,7 @@ from mcp_orchestrator.api.workflowtemplate import (
     WorkflowTemplate,
     WorkflowTemplateStatus,
 )
-from mcp_orchestrator.planning import checks, nesting, resolution
+from mcp_orchestrator.planning import checks, nesting, resolution, schedules
 from mcp_orchestrator.planning.plan import Event, EventType, Plan
 
 MAX_MISTAKES = 64
@@ -29,13 +30,19 @@ class ObservedTemplate:
     template: WorkflowTemplate
     servers: Mapping[str, MCPServer]
     templates: Mapping[str, WorkflowTemplate] = field(default_factory=dict)
+    schedules: tuple[ScheduleStatus, ...] = ()
+    """What planning.schedules says that they have done and will do."""
 
 
 def plan_template(observed: ObservedTemplate, now: datetime) -> Plan:
-    """The template's status. It has no children and needs no timer: its servers' changes wake it."""
-    template = observed.template
-    nested = nesting.find(template.spec, observed.templates, "spec", template.metadata.name)
-    own = checks.check_workflow(template.spec) or nested.mistakes or nesting.check(template.spec, nested, "spec")
+    """The template's status. It needs no timer: its servers' changes wake it."""
+    template, workflow = observed.template, observed.template.spec.workflow
+    nested = nesting.find(workflow, observed.templates, "spec", template.metadata.name)
+    own = (
+        (*checks.check_workflow(workflow), *schedules.check(template.spec))
+        or nested.mistakes
+        or nesting.check(workflow, nested, "spec")
+    )
     tools = resolution.ToolMistakes() if own else _tools(observed, nested)
     verdicts = _verdicts(own, tools)
     mistakes = (*own, *tools.lasting, *tools.passing)
@@ -46,6 +53,8 @@ def plan_template(observed: ObservedTemplate, now: datetime) -> Plan:
     }
     if mistakes:
         fields["errors"] = mistakes[:MAX_MISTAKES]
+    if observed.schedules:
+        fields["schedules"] = observed.schedules
     status = WorkflowTemplateStatus(**fields)
     if status == template.status:
         return Plan()
@@ -94,7 +103,7 @@ def _verdicts(own: tuple[Mistake, ...], tools: resolution.ToolMistakes) -> dict[
         else conditions.false(ready.reason),
         TemplateCondition.VALID: conditions.false(own[0].reason, summary(own))
         if own
-        else conditions.true(TemplateReason.VALID, "parameters, graph and expressions are sound"),
+        else conditions.true(TemplateReason.VALID, "parameters, graph, expressions and schedules are sound"),
         TemplateCondition.TOOLS_RESOLVED: resolved,
     }
 

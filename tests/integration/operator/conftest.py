@@ -12,12 +12,14 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from mcp_orchestrator import settings as settings_module
 from mcp_orchestrator.api.base import RUNNER_MANAGER
 from mcp_orchestrator.api.gatewayreport import GatewayReport
 from mcp_orchestrator.api.mcpserver import MCPServer
@@ -94,6 +96,16 @@ class Probes:
 
 
 @dataclass
+class Clock:
+    """The present moment, as far ahead as a test says."""
+
+    ahead: timedelta = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return settings_module.clock() + self.ahead
+
+
+@dataclass
 class World:
     """A namespace with an operator in it."""
 
@@ -102,6 +114,8 @@ class World:
     namespace: str
     settings: Settings
     probes: Probes = field(default_factory=Probes)
+    clock: Clock = field(default_factory=Clock)
+    """Tells the operator when ended runs go."""
 
     @contextlib.asynccontextmanager
     async def operator(self, **changes: Any) -> AsyncIterator[None]:
@@ -112,7 +126,7 @@ class World:
             stop = asyncio.Event()
             started.set_result((asyncio.get_running_loop(), stop))
             settings = replace(self.settings, **changes)
-            await operator.serve(settings, self.connection, probe=self.probes, stop=stop)
+            await operator.serve(settings, self.connection, probe=self.probes, stop=stop, clock=self.clock)
 
         running = asyncio.create_task(asyncio.to_thread(asyncio.run, main()))
         loop, stop = await asyncio.wrap_future(started)
@@ -130,6 +144,14 @@ class World:
             resource = next(known for known in KINDS if known.kind == body["kind"])
             body["metadata"]["namespace"] = self.namespace
             await self.client.apply(resource, body, manager="kubectl")
+
+    async def pass_time(self, *templates: str, **passed: float) -> None:
+        """Let as much time pass, and have the operator look at these templates, as its timers would."""
+        self.clock.ahead += timedelta(**passed)
+        for name in templates:
+            metadata = {"name": name, "namespace": self.namespace, "annotations": {"passed": str(self.clock.ahead)}}
+            body = {"kind": "WorkflowTemplate", "metadata": metadata}
+            await self.client.apply(resources.WORKFLOW_TEMPLATES, body, manager="time")
 
     async def get(self, resource: Resource, name: str) -> Json:
         """An object; empty if it is not there."""
@@ -149,6 +171,15 @@ class World:
 
         found: Json = await eventually(f"{name}: {what} (last: {last.get('status')})", check)
         return found
+
+    async def until_gone(self, resource: Resource, *names: str) -> None:
+        """Wait until these objects are not there any more."""
+        for name in names:
+
+            async def gone(name: str = name) -> bool:
+                return not await self.get(resource, name)
+
+            await eventually(f"{resource.kind} {name}: gone", gone)
 
     async def until_condition(self, resource: Resource, name: str, type_: str, status: str, reason: str = "") -> Json:
         """The object as soon as it has that condition."""

@@ -99,6 +99,19 @@ CLOCK = a_template(parameters=[ZONE])
             [a_run(template={"tasks": [a_task(), a_task()]})],
             "spec.template.tasks[1].name", "the name of 2 tasks", "InvalidSpec", id="an inline workflow",
         ),
+        pytest.param(
+            [a_template(schedules=[{"name": "a", "cron": "0 0 30 2 *"}])],
+            "spec.schedules[0].cron", "never comes", "InvalidSchedule", id="a schedule that never comes",
+        ),
+        pytest.param(
+            [a_template(schedules=[{"name": "a", "cron": "@daily", "parameters": {"zoen": 1}}])],
+            "spec.schedules[0].parameters.zoen", 'unknown parameter "zoen"', "InvalidParameter",
+            id="a schedule's parameter",
+        ),
+        pytest.param(
+            [a_run(template={"tasks": [a_task()], "history": {"failed": 1}})],
+            "spec.template.history", 'unknown field "history"', "UnknownField", id="an inline workflow has no history",
+        ),
         pytest.param([a_template(), a_template()], "metadata.name", "stands in", "DuplicateObject", id="a name twice"),
     ],
 )  # fmt: skip

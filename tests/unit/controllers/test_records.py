@@ -199,6 +199,30 @@ def test_of_an_ended_run_only_the_outline_is_kept(cluster: Cluster) -> None:
     assert len(json.dumps(found)) < 500
 
 
+def test_an_ended_run_is_found_with_those_of_its_template(cluster: Cluster) -> None:
+    cluster.put(records.RUN, "inline", spec={"template": {"tasks": []}}, status=SUCCEEDED)
+
+    assert [key.name for key in cluster.store.select_keys(records.RUN, "ended", ("default", "clock"))] == ["done"]
+    assert [key.name for key in cluster.store.select_keys(records.RUN, "ended", ("default", ""))] == ["inline"]
+
+
+@pytest.mark.parametrize(
+    ("status", "needed"),
+    [
+        pytest.param({}, 1, id="new"),
+        pytest.param(RUNNING, 1, id="under-way"),
+        pytest.param(SUCCEEDED, 1, id="ended"),
+        pytest.param(
+            {**SUCCEEDED, "conditions": [{"type": "ChildrenPruned", "status": "True"}]}, 0, id="without-results"
+        ),
+    ],
+)
+def test_a_run_that_another_one_resumes_is_known(cluster: Cluster, status: dict[str, Any], needed: int) -> None:
+    cluster.put(records.RUN, "next", spec={"resumeFrom": "done"}, status=status)
+
+    assert cluster.store.count(records.RUN, "resumed", ("default", "done")) == needed
+
+
 def test_of_a_deployment_only_the_metadata_and_the_status_are_kept(cluster: Cluster) -> None:
     cluster.put(
         records.DEPLOYMENT, "child", spec={"large": "x"}, status={"readyReplicas": 1}, metadata={"generation": 2}

@@ -15,7 +15,7 @@ from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.planning.outlook import Cluster, Outlook, outlook
 
 WORKFLOW = a_spec(a_task("a"))
-TEMPLATE = a_template().model_copy(update={"spec": WORKFLOW.model_copy(update={"estimated_duration_seconds": 600})})
+TEMPLATE = a_template(a_task("a"), estimated_duration_seconds=600)
 RESOLVED = {"name": "field-notes", "generation": 1, "digest": "sha256:x", "spec": TEMPLATE.spec.wire()}
 SERVERS = [{"name": "time", "url": "http://time"}]
 

@@ -7,9 +7,21 @@
 - apiGroups: [mcp-orchestrator.io]
   resources: [mcpservers/status, workflowtemplates/status, workflowruns/status]
   verbs: [patch]
+# Schedules start runs.
+- apiGroups: [mcp-orchestrator.io]
+  resources: [workflowruns]
+  verbs: [create]
+# Ended runs, when their time is over; of those that Git or Helm owns, only their Jobs and their large results. An
+# admission policy holds the deletion of children to those of runs.
+- apiGroups: [mcp-orchestrator.io]
+  resources: [workflowruns]
+  verbs: [delete]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [delete]
 # Children name their owner with blockOwnerDeletion. Some clusters (OpenShift) ask for this right then.
 - apiGroups: [mcp-orchestrator.io]
-  resources: [mcpservers/finalizers, workflowruns/finalizers]
+  resources: [mcpservers/finalizers, workflowtemplates/finalizers, workflowruns/finalizers]
   verbs: [update]
 # Those that are over are deleted. What is in them is the runners' affair.
 - apiGroups: [mcp-orchestrator.io]

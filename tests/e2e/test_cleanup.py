@@ -1,4 +1,4 @@
-"""What becomes of ended runs, what is left of deleted ones, and runs that start by the clock: with the chart's rights."""
+"""What becomes of ended runs, what is left of deleted ones, and runs that start by the clock, as the chart has it."""
 
 from __future__ import annotations
 

@@ -70,7 +70,6 @@ WORKFLOW: Json = {
     "description": "tells the time",
     "priority": "low",
     "estimatedDurationSeconds": 20,
-    "concurrency": {"maxRuns": 2, "policy": "Skip"},
     "serverWaitSeconds": 90,
     "timeoutSeconds": 60,
     "maxParallelTasks": 2,
@@ -131,7 +130,6 @@ WORKFLOW: Json = {
     "outputs": [{"name": "time", "value": {"at": "${{ tasks.now.result.datetime }}"}, "sensitive": False}],
     "pod": PLACEMENT,
 }
-INLINE_WORKFLOW: Json = {name: value for name, value in WORKFLOW.items() if name != "concurrency"}
 TIME = "2026-11-24T12:00:00Z"
 SCHEDULE: Json = {
     "name": "early",
@@ -163,6 +161,7 @@ WHOLE: dict[str, Json] = {
     "template": a_template(
         "template",
         **WORKFLOW,
+        concurrency={"maxRuns": 2, "policy": "Skip"},
         schedules=[SCHEDULE],
         ttlSecondsAfterFinished=3600,
         history={"succeeded": 3, "failed": 1},
@@ -183,7 +182,7 @@ WHOLE: dict[str, Json] = {
         cache="Refresh",
         ttlSecondsAfterFinished=60,
     ),
-    "inline-run": a_run("inline-run", template=INLINE_WORKFLOW),
+    "inline-run": a_run("inline-run", template=WORKFLOW),
     "answer": an_object("CachedAnswer", "0" * 64, {"until": TIME, "caller": "research/1a2b3c4d", "answer": "H4sIAAAA"}),
 }
 
@@ -306,9 +305,7 @@ def test_the_objects_fill_every_field_of_every_spec() -> None:
                 for path, _, _ in walk(schema_of(whole)["properties"]["spec"], whole["spec"], ("spec",)):
                     filled.add(tuple("[]" if isinstance(part, int) else part for part in path))
         spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-        refused = ("spec", "template", "concurrency") if kind == "WorkflowRun" else None
-        missing = {place for place in _places(spec, ("spec",)) if place not in filled and place[:3] != refused}
-        assert missing == set(), kind
+        assert set(_places(spec, ("spec",))) - filled == set(), kind
 
 
 def _places(schema: Json, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -358,13 +355,9 @@ BROKEN_RULES = [
     ("go with a tool, parameters with a", replaced(WHOLE["template"], ("spec", "tasks", 0, "parameters"), {"a": 1})),
     ("go with a tool, parameters with a", replaced(WHOLE["template"], ("spec", "tasks", 2, "idempotent"), True)),
     ("exactly one of secretKeyRef and configMapKeyRef", replaced(RUN, ("spec", "parametersFrom", 0), {"name": "a"})),
-    ("set exactly one of templateRef and template", replaced(RUN, ("spec", "template"), INLINE_WORKFLOW)),
+    ("set exactly one of templateRef and template", replaced(RUN, ("spec", "template"), WORKFLOW)),
     ("set exactly one of templateRef and template", a_run("neither", timeoutSeconds=5)),
     ("with maxRuns 0, policy must be Queue", replaced(WHOLE["template"], ("spec", "concurrency", "maxRuns"), 0)),
-    (
-        "template.concurrency is for WorkflowTemplates",
-        replaced(WHOLE["inline-run"], ("spec", "template", "concurrency"), {"maxRuns": 1}),
-    ),
     ("64 hexadecimal digits", WHOLE["answer"] | {"metadata": {"name": "g" * 64}}),
     ("64 hexadecimal digits", WHOLE["answer"] | {"metadata": {"name": "0" * 63}}),
     ("64 hexadecimal digits", WHOLE["answer"] | {"metadata": {"name": "0" * 65}}),
@@ -400,12 +393,12 @@ async def test_characters_that_yaml_refuses_can_be_applied_and_come_back(
 
 
 REFERRING = {"templateRef": {"name": "nightly"}}
-INLINE = {"template": INLINE_WORKFLOW}
+INLINE = {"template": WORKFLOW}
 CANCELLED = REFERRING | {"cancel": "Graceful"}
 FORBIDDEN_CHANGES: list[tuple[str, Json, Json]] = [
     ("templateRef is immutable", REFERRING, {"templateRef": {"name": "other"}}),
     ("templateRef is immutable", REFERRING, INLINE),
-    ("template is immutable", INLINE, {"template": INLINE_WORKFLOW | {"timeoutSeconds": 7}}),
+    ("template is immutable", INLINE, {"template": WORKFLOW | {"timeoutSeconds": 7}}),
     ("template is immutable", INLINE, REFERRING),
     ("parameters is immutable", REFERRING, REFERRING | {"parameters": {"zone": "CET"}}),
     ("parameters is immutable", REFERRING | {"parameters": {"zone": {"a": [1]}}}, REFERRING),

@@ -128,10 +128,6 @@ def _immutable(name: str) -> dict[str, str]:
 
 SPEC_RULES = (
     {
-        "rule": "!has(self.template) || !has(self.template.concurrency)",
-        "message": "template.concurrency is for WorkflowTemplates: a workflow that stands in a run has no other runs",
-    },
-    {
         "rule": "has(self.templateRef) != has(self.template)",
         "message": "set exactly one of templateRef and template",
     },

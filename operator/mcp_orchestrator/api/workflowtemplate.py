@@ -273,12 +273,6 @@ class WorkflowTemplateSpec(Model):
     estimated_duration_seconds: Seconds | None = Field(
         None, description="Seconds that a run takes as a rule. With it, the queue can say when a waiting run may start."
     )
-    concurrency: Concurrency | None = Field(
-        None,
-        description="How many runs of the WorkflowTemplate there may be at the same time. A workflow that stands in a "
-        "run itself has none.",
-        json_schema_extra={"x-kubernetes-validations": [dict(rule) for rule in CONCURRENCY_RULES]},
-    )
     server_wait_seconds: Seconds = Field(
         3600,
         description="Seconds that a run waits for a server that it needs to be there and ready; after that it fails, "
@@ -337,8 +331,13 @@ class WorkflowTemplateSpec(Model):
 
 
 class TemplateSpec(WorkflowTemplateSpec):
-    """A typed graph of tool calls, when its runs start by themselves, and what becomes of them."""
+    """A typed graph of tool calls, how many runs it may have, when they start, and what becomes of them."""
 
+    concurrency: Concurrency | None = Field(
+        None,
+        description="How many runs of the WorkflowTemplate there may be at the same time.",
+        json_schema_extra={"x-kubernetes-validations": [dict(rule) for rule in CONCURRENCY_RULES]},
+    )
     schedules: tuple[Schedule, ...] = Field(
         (),
         description="Times at which runs are started. A run has the WorkflowTemplate as its owner.",

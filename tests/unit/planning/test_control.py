@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.builders import NOW, a_run, a_server, a_spec, a_task, around
+from tests.builders import NOW, a_run, a_server, a_task, a_template, around
 from tests.oracles import kstatus
 from tests.unit.planning.test_runs import (
     ACTIVE,
@@ -36,12 +36,7 @@ from mcp_orchestrator.planning.runs import STOP_PATIENCE
 LATER = NOW + timedelta(minutes=5)
 SKIP = Concurrency(max_runs=1, policy=ConcurrencyPolicy.SKIP)
 REPLACE = Concurrency(max_runs=1, policy=ConcurrencyPolicy.REPLACE)
-WITH_FINALLY = replace(
-    READY,
-    around=around(
-        TEMPLATE.model_copy(update={"spec": a_spec(a_task("a"), finally_=(a_task("z"),))}), READY.around.servers
-    ),
-)
+WITH_FINALLY = replace(READY, around=around(a_template(finally_=(a_task("z"),)), READY.around.servers))
 DELETED = {"metadata": {**ACTIVE["metadata"], "deletionTimestamp": "2026-01-02T03:04:05Z"}, "status": {}}
 
 
@@ -108,7 +103,7 @@ def test_a_quiet_run_gives_its_slot_back_and_keeps_what_it_is_made_of() -> None:
 
 
 def test_a_run_goes_on_with_another_pod_from_its_own_snapshot() -> None:
-    other = around(TEMPLATE.model_copy(update={"spec": a_spec(a_task("other"))}), READY.around.servers)
+    other = around(a_template(a_task("other")), READY.around.servers)
     let_go = told(suspended(), suspend=False)
 
     asked = plan(ObservedRun(let_go, other), LATER)
@@ -339,8 +334,7 @@ def test_as_many_runs_are_replaced_as_there_are_too_many(limit: int, runs: int) 
 
 
 def test_a_run_waits_for_a_server_only_as_long_as_its_workflow_says() -> None:
-    spec = TEMPLATE.spec.model_copy(update={"server_wait_seconds": 60})
-    patient = around(TEMPLATE.model_copy(update={"spec": spec}), {"time": a_server(ready=False)})
+    patient = around(a_template(server_wait_seconds=60), {"time": a_server(ready=False)})
     first = plan(replace(READY, around=patient))
     waiting = applied(READY.run, first)
 

@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.builders import NOW, a_run, a_server, a_task, a_template, around, metadata
 
 from mcp_orchestrator.api.control import CancelMode
 from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
-from mcp_orchestrator.planning import kueue, runjob
+from mcp_orchestrator.planning import attempts, endings, kueue, runjob
 from mcp_orchestrator.planning.observed import ObservedRun
 from mcp_orchestrator.planning.plan import Plan
 from mcp_orchestrator.planning.runs import plan_run
@@ -19,6 +21,8 @@ from mcp_orchestrator.planning.runstatus import START_WAKE
 from mcp_orchestrator.settings import Settings
 
 SETTINGS = Settings(timeout_seconds=600, retry_attempts=1)
+GENEROUS = Settings(timeout_seconds=600, retry_attempts=100)
+AROUND = around(a_template(a_task("a")), {"time": a_server(observed_generation=1)})
 LABELS = {runjob.QUEUE_LABEL: "team-a", runjob.PRIORITY_LABEL: "urgent", "team": "a"}
 HELD: dict[str, Any] = {"metadata": {"name": "job"}, "spec": {"suspend": True}, "status": {}}
 LET_IN: dict[str, Any] = {"metadata": {"name": "job"}, "status": {"active": 1}}
@@ -44,8 +48,7 @@ def after(run: WorkflowRun, made: Plan) -> WorkflowRun:
 
 def admitted(labels: dict[str, str] | None = None) -> tuple[WorkflowRun, Plan]:
     run = labelled(LABELS if labels is None else labels)
-    surroundings = around(a_template(a_task("a")), {"time": a_server(observed_generation=1)})
-    made = plan(ObservedRun(run, surroundings, slot=True))
+    made = plan(ObservedRun(run, AROUND, slot=True))
     return after(run, made), made
 
 
@@ -231,3 +234,67 @@ def test_the_job_before_must_not_run_again(earlier: dict[str, Any] | None, remov
     made = plan(ObservedRun(again, job=HELD, earlier_job=earlier), 300)
     assert made.deletions == ((earlier,) if removed else ())
     assert made.status is None
+
+
+FAILED = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "limit"}]}
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["hold", "let in", "let in", "begin", "begin", "lose", "suspend", "resume", "cancel"]),
+        st.integers(0, 5000),
+    ),
+    max_size=12,
+)
+
+
+def settled(run: WorkflowRun, job: dict[str, Any] | None, seconds: int) -> tuple[WorkflowRun, dict[str, Any] | None]:
+    """The run and its Job once the operator has nothing left to write at that moment. The test creates its Jobs."""
+    for _ in range(6):
+        made = plan_run(ObservedRun(run, job=job, slot=True, around=AROUND), GENEROUS, NOW + timedelta(seconds=seconds))
+        if made.status:
+            run = after(run, made)
+        for child in made.children:
+            assert child["metadata"]["name"] == run.status.job_name
+            job = {"metadata": {"name": run.status.job_name, "uid": "u"}, "spec": child["spec"], "status": {}}
+        if made.deletions:
+            job = None
+        if not (made.status or made.children or made.deletions):
+            return run, job
+    raise AssertionError(f"the operator does not come to rest: {made}")
+
+
+@settings(max_examples=300)
+@given(STEPS)
+def test_whatever_kueue_and_people_do_the_operator_comes_to_rest_and_counts_right(steps: list[tuple[str, int]]) -> None:
+    run, job = settled(labelled(LABELS), None, 0)
+    seconds = lost = 0
+    for step, passed in steps:
+        seconds += passed
+        held = job is None or kueue.holds_back(job)
+        match step:
+            case "hold" | "let in" if job:
+                job = job | {"spec": {"suspend": step == "hold"}}
+            case "begin" if not held and run.status.phase == "Running":
+                wire = {**run.status.wire(), "runner": {**RUNNER, "attempt": run.status.attempt}, "tasks": TASKS}
+                run = run.model_copy(update={"status": WorkflowRunStatus.model_validate(wire)})
+            case "lose" if job and not held and run.status.phase == "Running":
+                job, lost = job | {"status": FAILED}, lost + 1
+            case "suspend" | "resume":
+                spec = run.spec.model_copy(update={"suspend": step == "suspend"})
+                run = run.model_copy(update={"spec": spec})
+            case "cancel":
+                run = run.model_copy(update={"spec": run.spec.model_copy(update={"cancel": CancelMode.GRACEFUL})})
+        before = run.status
+        run, job = settled(run, job, seconds)
+        status = run.status
+        assert status.attempt is None or status.attempt >= (before.attempt or 0)
+        assert (status.resumptions or 0) <= max(0, (status.attempt or 1) - 1)
+        assert (status.paused_seconds or 0) <= seconds
+        if status.phase == "Queued":
+            assert status.waiting_reason == "KueueQueue"
+            assert job is not None
+            assert kueue.holds_back(job)
+        if status.phase == "Running" and job:
+            assert not kueue.holds_back(job)
+        if status.phase in ("Suspended", "Cancelled"):
+            assert job is None or endings.has_ended(job)
+        assert attempts.counted(run) <= lost + 1

@@ -188,9 +188,9 @@ def _admit(run: WorkflowRun, found: Resolved, settings: Settings, now: datetime)
 
 
 def _readmit(run: WorkflowRun, order: Cancellation | None, settings: Settings, now: datetime) -> Plan:
-    """Let the run go on after it was suspended; the time without a slot is not its own."""
+    """Let the run go on after it was suspended. A pause since its first runner began does not count as its time."""
     status = run.status
-    lost = conditions.find(status.conditions, RunCondition.ADMITTED)
+    lost = conditions.find(status.conditions, RunCondition.ADMITTED) if status.runner else None
     paused = max(timedelta(0), now - lost.last_transition_time) if lost else timedelta(0)
     fields = runstatus.kept(status) | ({"cancellation": order} if order else {})
     fields |= {

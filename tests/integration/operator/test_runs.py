@@ -9,6 +9,7 @@ import pytest
 from mcp_orchestrator.cluster import resources
 from tests.integration.operator.conftest import NOWHERE, World
 from tests.objects import a_run, a_server, a_task, a_template, condition
+from tests.waiting import eventually
 
 RUNS = resources.WORKFLOW_RUNS
 
@@ -96,7 +97,11 @@ async def test_no_more_runs_start_than_the_limit_allows_and_the_oldest_goes_firs
         assert (await world.get(RUNS, "third"))["status"]["phase"] == "Queued"
         await world.succeed("second")
         await world.until_phase("third", "Running")
-        assert sorted(job["metadata"]["name"][:5] for job in await world.jobs()) == ["first", "secon", "third"]
+
+        async def all_made() -> bool:
+            return sorted(job["metadata"]["name"][:5] for job in await world.jobs()) == ["first", "secon", "third"]
+
+        await eventually("each run has its Job", all_made)
 
 
 async def test_a_pod_that_ends_without_a_report_fails_the_run(running: World) -> None:

@@ -129,6 +129,15 @@ def test_the_time_in_which_a_run_is_held_does_not_count_against_its_time_out() -
     assert attempts.seconds_left(going, 600, LATER + timedelta(minutes=1)) == 542
 
 
+def test_a_pause_before_the_first_runner_is_no_part_of_the_runs_time() -> None:
+    held_ = applied(told(admitted(), suspend=True), plan(ObservedRun(told(admitted(), suspend=True))))
+    let_go = told(held_, suspend=False)
+
+    going = plan(ObservedRun(let_go, READY.around, slot=True), LATER)
+
+    assert status_of(going)["pausedSeconds"] == 0
+
+
 def test_a_run_that_was_held_may_lose_as_many_pods_as_any_other() -> None:
     run = told(suspended(), suspend=False)
     settings = replace(SETTINGS, retry_attempts=2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from tests.objects import DEMO_IMAGE, a_run, a_server, a_task, a_template
 from tests.oracles import kstatus
 
 
-def slow(name: str, seconds: int, **fields: Any) -> dict[str, Any]:
+def slow(name: str, seconds: int | str, **fields: Any) -> dict[str, Any]:
     """A task that takes its time."""
     return {
         "name": name,
@@ -25,7 +24,10 @@ def slow(name: str, seconds: int, **fields: Any) -> dict[str, Any]:
     }
 
 
-PAIR = {"tasks": [slow("first", 4), slow("second", 1, dependsOn=["first"])]}
+PAIR = {
+    "parameters": [{"name": "seconds", "schema": {"type": "integer"}, "default": 1}],
+    "tasks": [slow("first", 4), slow("second", "${{ params.seconds }}", dependsOn=["first"])],
+}
 TIDY = {
     "tasks": [slow("work", 60)],
     "finally": [a_task("tidy", arguments={"timezone": "UTC"}, when="run.reason == 'Cancelled'")],
@@ -33,14 +35,14 @@ TIDY = {
 
 
 @pytest.fixture(scope="module")
-def servers(space: Space) -> Iterator[Space]:
+def servers(space: Space) -> Space:
     everything = a_server("everything", stdio={"image": DEMO_IMAGE, "command": "mcp-server-everything"})
     space.apply(a_server(), everything)
     space.apply(a_template("pair", **PAIR), a_template("tidy", **TIDY))
     space.apply(a_template("one", **TIDY, concurrency={"maxRuns": 1, "policy": "Replace"}))
     for name in ("time", "everything"):
         space.wait(f"msrv/{name}", "Ready")
-    yield space
+    return space
 
 
 def run_of(template: str, name: str, **spec: Any) -> dict[str, Any]:
@@ -116,16 +118,20 @@ def test_a_newer_run_replaces_an_older_one_which_tidies_up_first(servers: Space)
     assert ended["status"]["phase"] == "Cancelled"
     assert "WorkflowRun newer takes its place" in ended["status"]["message"]
     begun(servers, "newer", "work")
+    pods = [pod["metadata"]["name"] for pod in servers.children("pods", "newer")]
+    assert pods
     servers.kubectl("delete", "mrun", "newer")
-    eventually("the newer run's pod is gone", lambda: not servers.list("pods", "-l", "mcp-orchestrator.io/run"))
+    eventually(
+        "the newer run's pod is gone", lambda: not {pod["metadata"]["name"] for pod in servers.list("pods")} & set(pods)
+    )
 
 
 def test_retry_keeps_what_a_cancelled_run_had_finished(servers: Space) -> None:
-    servers.apply(run_of("pair", "halfway"))
+    servers.apply(run_of("pair", "halfway", parameters={"seconds": 60}))
     begun(servers, "halfway", "second")
     programs.run(servers, "cancel", "halfway", "--wait")
 
-    done = programs.run(servers, "retry", "halfway", "--name", "rest", "--wait")
+    done = programs.run(servers, "retry", "halfway", "-p", "seconds=1", "--name", "rest", "--wait")
 
     assert done.returncode == 0, done.stdout + done.stderr
     first = next(task for task in servers.get("mrun", "rest")["status"]["tasks"] if task["name"] == "first")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +26,8 @@ from bench.load.stage import TooSlow
 def main() -> int:
     """Run the scenarios; 1 if the operator broke a promise, or did not come to an end."""
     options = parser().parse_args()
+    # Whoever ends it leaves no operator behind, and no cluster.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     logs = Path(tempfile.mkdtemp(prefix="mcp-orchestrator-bench-"))
     print(f"logs of the operator and of the runners: {logs}", file=sys.stderr)
     with cluster.up(options.name, keep=options.keep) as there:

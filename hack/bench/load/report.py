@@ -10,17 +10,19 @@ from bench.load.scenarios import SCENARIOS, Budget
 Json = Mapping[str, Any]
 
 
-def shown(report: Json) -> str:
+def machine(facts: Json) -> str:
+    """What carries the load."""
+    lines = [f"Kubernetes {facts['kubernetes']}, {facts['cores']} cores, Python {facts['python']}"]
+    lines += [f"  {part}: {' '.join(words)}" for part, words in facts["flags"].items()]
+    return "\n".join([*lines, f"  {facts['notes']}"])
+
+
+def scenario(name: str, result: Json) -> str:
     """A line for each figure, with its budget if it has one."""
-    machine = report["machine"]
-    lines = [f"Kubernetes {machine['kubernetes']}, {machine['cores']} cores, Python {machine['python']}"]
-    lines += [f"  {name}: {' '.join(words)}" for name, words in machine["flags"].items() if name != "etcd"]
-    lines.append(f"  {machine['notes']}")
-    for name, result in report["scenarios"].items():
-        lines.append(f"\n{name}: {SCENARIOS[name].about}")
-        budgets = {budget.figure: budget for budget in SCENARIOS[name].budgets}
-        for figure, value in result.items():
-            lines += rows(figure, value, budgets.get(figure))
+    budgets = {budget.figure: budget for budget in SCENARIOS[name].budgets}
+    lines = [f"\n{name}: {SCENARIOS[name].about}"]
+    for figure, value in result.items():
+        lines += rows(figure, value, budgets.get(figure))
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What becomes of ended runs, what is left of deleted ones, and runs that start by the clock, as the chart has it."""
+"""Ended runs, deleted runs, and runs that start by the clock, with the rights that the chart gives."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_ended_runs_go_and_those_of_git_only_lose_their_children(echo: Space) ->
     pack = run["status"]["tasks"][0]["resultRef"].partition("/")[0]
     left = f"job/{run['status']['jobName']}", f"configmap/{pack}"
     eventually("its children are gone", lambda: not echo.kubectl("get", *left, "-o", "name", "--ignore-not-found"))
-    assert echo.children("pods", "owned") == []
+    eventually("its pod is gone", lambda: not echo.children("pods", "owned"))
 
 
 def test_a_schedule_starts_a_run(echo: Space) -> None:

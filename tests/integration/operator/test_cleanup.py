@@ -195,9 +195,15 @@ async def test_nothing_is_left_of_runs_that_were_deleted_in_any_state(world: Wor
             await world.apply(a_run(name))
             await world.until_phase(name, "Running")
         await world.play_runner("running")
-        await world.apply(a_run("queued"), a_run("pending", templateRef={"name": "missing"}))
-        await world.until_phase("queued", "Queued")
-        await world.until_phase("pending", "Pending")
+        clock = {"templateRef": {"name": "clock"}}
+        await world.apply(
+            a_run("queued"),
+            a_run("pending", templateRef={"name": "missing"}),
+            a_run("suspended", **clock, suspend=True),
+            a_run("cancelled", **clock, cancel="Graceful"),
+        )
+        for name in ("queued", "pending", "suspended", "cancelled"):
+            await world.until_phase(name, name.capitalize())
         for key in (await world.client.list_all(RUNS, world.namespace, convert=dict)).items:
             await world.client.delete(RUNS, key["metadata"]["name"], world.namespace)
 

@@ -79,6 +79,8 @@ class Settings:
     """The Secret that says where the cache is and what its key is, in each namespace that has runs, if there is one."""
     cache_max_answers: int = 500
     """The most cached answers that a namespace has in the cluster; 0 for none."""
+    receipt_days: int = 30
+    """How many days after its run's end an idempotency key is remembered."""
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -109,6 +111,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         object_store=_object_store(source),
         cache_secret=source.text("CACHE_SECRET", default.cache_secret),
         cache_max_answers=source.integer("CACHE_MAX_ANSWERS", default.cache_max_answers, 0),
+        receipt_days=source.integer("RECEIPT_DAYS", default.receipt_days, 1, 3650),
     )
 
 
@@ -135,10 +138,11 @@ class _Source:
     def text(self, name: str, default: str) -> str:
         return self.environ.get(PREFIX + name, "").strip() or default
 
-    def integer(self, name: str, default: int, least: int) -> int:
+    def integer(self, name: str, default: int, least: int, most: int | None = None) -> int:
         value = self.text(name, str(default))
-        if not value.isdecimal() or int(value) < least:
-            raise InvalidSetting(f"{PREFIX}{name} is {value!r}: set it to a whole number of at least {least}")
+        if not value.isdecimal() or int(value) < least or (most is not None and int(value) > most):
+            bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+            raise InvalidSetting(f"{PREFIX}{name} is {value!r}: set it to a whole number {bounds}")
         return int(value)
 
     def shaped(self, name: str, pattern: str, what: str) -> str:

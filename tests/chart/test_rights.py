@@ -102,6 +102,7 @@ def test_the_operator_may_do_what_it_does() -> None:
         *(f"{own}/{kind}/finalizers:update" for kind in ours),
         f"{own}/workflowruns:create",
         *(f"{own}/cachedanswers:{verb}" for verb in ("list", "delete")),
+        *(f"{own}/runreceipts:{verb}" for verb in ("get", "list", "create", "update", "delete")),
         *(f"{child}:{verb}" for child in children for verb in (*look, "create")),
         "batch/jobs:delete",
         *("apps/deployments:patch", "/services:patch", "/pods:list"),
@@ -135,13 +136,14 @@ def test_people_who_edit_a_namespace_do_not_write_statuses() -> None:
     assert not any("/status" in right for right in rights(helm.the("ClusterRole", f"{helm.NAME}-edit")))
 
 
-def test_people_see_cached_answers_and_throw_them_away_but_make_none() -> None:
-    answers = "mcp-orchestrator.io/cachedanswers:"
-    assert {f"{answers}{verb}" for verb in ("get", "list", "watch")} <= rights(
+@pytest.mark.parametrize("kind", ["cachedanswers", "runreceipts"])
+def test_people_see_what_is_remembered_and_throw_it_away_but_make_none_of_it(kind: str) -> None:
+    ours = f"mcp-orchestrator.io/{kind}:"
+    assert {f"{ours}{verb}" for verb in ("get", "list", "watch")} <= rights(
         helm.the("ClusterRole", f"{helm.NAME}-view")
     )
-    found = {right for right in rights(helm.the("ClusterRole", f"{helm.NAME}-edit")) if right.startswith(answers)}
-    assert found == {f"{answers}delete", f"{answers}deletecollection"}
+    found = {right for right in rights(helm.the("ClusterRole", f"{helm.NAME}-edit")) if right.startswith(ours)}
+    assert found == {f"{ours}delete", f"{ours}deletecollection"}
 
 
 def test_every_binding_names_a_role_that_is_there() -> None:

@@ -167,7 +167,7 @@ def test_the_chart_and_the_program_have_one_version() -> None:
 def test_uninstalling_keeps_the_kinds_and_their_objects() -> None:
     for values, policy in (({}, {"helm.sh/resource-policy": "keep"}), ({"crds": {"keep": False}}, None)):
         found = [one for one in helm.objects(values) if one["kind"] == "CustomResourceDefinition"]
-        assert [one["metadata"].get("annotations") for one in found] == [policy] * 4
+        assert [one["metadata"].get("annotations") for one in found] == [policy] * 5
 
 
 def test_every_object_has_the_standard_labels() -> None:

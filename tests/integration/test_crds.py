@@ -32,7 +32,10 @@ RESOURCES = {
     "WorkflowTemplate": resources.WORKFLOW_TEMPLATES,
     "WorkflowRun": resources.WORKFLOW_RUNS,
     "CachedAnswer": resources.CACHED_ANSWERS,
+    "RunReceipt": resources.RUN_RECEIPTS,
 }
+DIGESTS = ("CachedAnswer", "RunReceipt")
+"""Kinds that are named by digests, and that have no status."""
 
 PLACEMENT: Json = {
     "resources": {"requests": {"cpu": "50m"}, "limits": {"memory": "128Mi"}},
@@ -180,10 +183,27 @@ WHOLE: dict[str, Json] = {
         suspend=True,
         cancel="Graceful",
         cache="Refresh",
+        idempotencyKey="deploy-3f2a",
         ttlSecondsAfterFinished=60,
     ),
     "inline-run": a_run("inline-run", template=WORKFLOW),
     "answer": an_object("CachedAnswer", "0" * 64, {"until": TIME, "caller": "research/1a2b3c4d", "answer": "H4sIAAAA"}),
+    "receipt": an_object(
+        "RunReceipt",
+        "0" * 64,
+        {
+            "template": "research",
+            "run": {"name": "research-1", "uid": "1a2b3c4d"},
+            "parametersDigest": "sha256:0",
+            "until": TIME,
+            "phase": "Succeeded",
+            "reason": "Succeeded",
+            "message": "1 of 1 tasks succeeded",
+            "completionTime": TIME,
+            "outputs": {"deep": {"er": [None]}},
+            "outputsLeftOut": False,
+        },
+    ),
 }
 
 Path_ = tuple[str | int, ...]
@@ -263,9 +283,7 @@ def constraint_cases() -> Iterator[Any]:
 def replaced(whole: Json, path: Path_, value: Any) -> Json:
     """A copy of `whole` with `value` at `path`, under a name of its own."""
     changed = copy.deepcopy(whole)
-    changed["metadata"]["name"] = (
-        2 * uuid.uuid4().hex if whole["kind"] == "CachedAnswer" else f"x{uuid.uuid4().hex[:10]}"
-    )
+    changed["metadata"]["name"] = 2 * uuid.uuid4().hex if whole["kind"] in DIGESTS else f"x{uuid.uuid4().hex[:10]}"
     place = changed
     for part in path[:-1]:
         place = place[part]  # type: ignore[index] # JSON: a str indexes objects, an int lists
@@ -294,7 +312,7 @@ async def test_an_object_with_every_field_is_accepted_and_nothing_is_pruned(
 ) -> None:
     made = await create(client, shared, WHOLE[name])
     assert made["spec"] == WHOLE[name]["spec"]
-    assert made.get("status") == (None if name == "answer" else {"observedGeneration": -1})
+    assert made.get("status") == (None if WHOLE[name]["kind"] in DIGESTS else {"observedGeneration": -1})
 
 
 def test_the_objects_fill_every_field_of_every_spec() -> None:
@@ -356,6 +374,7 @@ BROKEN_RULES = [
     ("go with a tool, parameters with a", replaced(WHOLE["template"], ("spec", "tasks", 2, "idempotent"), True)),
     ("exactly one of secretKeyRef and configMapKeyRef", replaced(RUN, ("spec", "parametersFrom", 0), {"name": "a"})),
     ("set exactly one of templateRef and template", replaced(RUN, ("spec", "template"), WORKFLOW)),
+    ("idempotencyKey is for runs of a WorkflowTemplate", a_run("inline", template=WORKFLOW, idempotencyKey="once")),
     ("set exactly one of templateRef and template", a_run("neither", timeoutSeconds=5)),
     ("with maxRuns 0, policy must be Queue", replaced(WHOLE["template"], ("spec", "concurrency", "maxRuns"), 0)),
     ("64 hexadecimal digits", WHOLE["answer"] | {"metadata": {"name": "g" * 64}}),
@@ -413,6 +432,8 @@ FORBIDDEN_CHANGES: list[tuple[str, Json, Json]] = [
         REFERRING | {"parametersFrom": [{"name": "zone", "secretKeyRef": {"name": "a", "key": "b"}}]},
     ),
     ("timeoutSeconds is immutable", REFERRING, REFERRING | {"timeoutSeconds": 10}),
+    ("idempotencyKey is immutable", REFERRING | {"idempotencyKey": "one"}, REFERRING | {"idempotencyKey": "two"}),
+    ("idempotencyKey is immutable", REFERRING, REFERRING | {"idempotencyKey": "one"}),
     ("resumeFrom is immutable", REFERRING | {"resumeFrom": "one"}, REFERRING | {"resumeFrom": "two"}),
     ("cache is immutable", REFERRING | {"cache": "Bypass"}, REFERRING),
     ("cancel is immutable once set", CANCELLED, REFERRING),

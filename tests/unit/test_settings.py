@@ -43,6 +43,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         pytest.param({"LEADER_ELECT": "False"}, "leader_elect", False, id="a truth"),
         pytest.param({"CACHE_SECRET": "cache"}, "cache_secret", "cache", id="cache"),
         pytest.param({"CACHE_MAX_ANSWERS": "0"}, "cache_max_answers", 0, id="cached answers"),
+        pytest.param({"RECEIPT_DAYS": "1"}, "receipt_days", 1, id="receipts"),
         pytest.param({"IDENTITY": "pod-1"}, "identity", "pod-1", id="identity"),
     ],
 )
@@ -60,6 +61,7 @@ def test_a_variable_sets_its_field(variables: dict[str, str], field: str, value:
         pytest.param("TIMEOUT", "999", "set it to a whole number of at least 1000", id="less than a second"),
         pytest.param("TIMEOUT", "1e6", "set it to a whole number of at least 1000", id="a fraction"),
         pytest.param("WORKERS", "0", "set it to a whole number of at least 1", id="no workers"),
+        pytest.param("RECEIPT_DAYS", "3651", "set it to a whole number from 1 to 3650", id="for ever"),
         pytest.param("LEADER_ELECT", "maybe", "set it to one of true, false", id="truth"),
         pytest.param("OBJECT_STORE_BUCKET", "s3://x", "set it to the name of a bucket", id="a bucket's URL"),
         pytest.param("OBJECT_STORE_PREFIX", "/a/", "set it to a path like a/b, of at most 63 characters", id="slashes"),

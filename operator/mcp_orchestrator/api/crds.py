@@ -12,10 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mcp_orchestrator.api import cachedanswer, mcpserver, workflowrun
+from mcp_orchestrator.api import cachedanswer, mcpserver, runreceipt, workflowrun
 from mcp_orchestrator.api.base import GROUP, VERSION
 from mcp_orchestrator.api.cachedanswer import CachedAnswer
 from mcp_orchestrator.api.mcpserver import MCPServer
+from mcp_orchestrator.api.runreceipt import RunReceipt
 from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 
@@ -136,7 +137,21 @@ CACHED_ANSWER = Kind(
     # There may be a thousand of them: whoever asks for all of mcp wants to see the others.
     categories=(),
 )
-EVERY_KIND = (*KINDS, CACHED_ANSWER)
+RUN_RECEIPT = Kind(
+    model=RunReceipt,
+    plural="runreceipts",
+    short_name="mrcpt",
+    columns=(
+        ("Template", "string", ".spec.template", 0),
+        ("Run", "string", ".spec.run.name", 0),
+        ("Phase", "string", ".spec.phase", 0),
+        ("Until", "string", ".spec.until", 0),
+        AGE,
+    ),
+    root_rules=runreceipt.ROOT_RULES,
+    categories=(),
+)
+EVERY_KIND = (*KINDS, CACHED_ANSWER, RUN_RECEIPT)
 
 
 def crd(kind: Kind) -> dict[str, Any]:

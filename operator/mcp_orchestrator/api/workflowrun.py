@@ -112,9 +112,18 @@ class WorkflowRunSpec(Model):
         description="Bypass: the run neither takes answers from the cache nor keeps any there. Refresh: it makes every "
         "call, and keeps the answers. Default: it takes what the cache has.",
     )
+    idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = Field(
+        None,
+        description="A word for what is to be done once. Of the runs of a template with the same key one is executed; "
+        "the others wait for it and end as it did, with its outputs, also if it was deleted after its end. No secret: "
+        "it can be read here.",
+    )
 
 
-IMMUTABLE = ("templateRef", "template", "parameters", "parametersFrom", "timeoutSeconds", "resumeFrom", "cache")
+IMMUTABLE = (
+    "templateRef", "template", "parameters", "parametersFrom", "timeoutSeconds", "resumeFrom", "cache",
+    "idempotencyKey",
+)  # fmt: skip
 """What of the spec says what to run."""
 
 
@@ -130,6 +139,10 @@ SPEC_RULES = (
     {
         "rule": "has(self.templateRef) != has(self.template)",
         "message": "set exactly one of templateRef and template",
+    },
+    {
+        "rule": "!has(self.idempotencyKey) || has(self.templateRef)",
+        "message": "idempotencyKey is for runs of a WorkflowTemplate: set templateRef, or leave the key out",
     },
     *(_immutable(name) for name in IMMUTABLE),
     {
@@ -247,6 +260,9 @@ class RunReason(StrEnum):
     RUN_NOT_FOUND = "RunNotFound"
     RUN_NOT_FINISHED = "RunNotFinished"
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
+    KEY_IN_USE = "KeyInUse"
+    IDEMPOTENCY_CONFLICT = "IdempotencyConflict"
+    ALREADY_EXECUTED = "AlreadyExecuted"
     INTERRUPTED = "Interrupted"
     NAME_CONFLICT = "NameConflict"
     TTL_EXPIRED = "TTLExpired"

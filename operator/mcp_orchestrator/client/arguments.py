@@ -89,3 +89,10 @@ def given_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no name: names have small letters, digits, '-' and '.'")
     return text
+
+
+def key(text: str) -> str:
+    """An idempotency key. An empty one is a mistake, of a script as a rule: without a key the run would be executed."""
+    if not 1 <= len(text) <= 128:
+        raise argparse.ArgumentTypeError(f"{text!r} is no key: it has 1 to 128 characters")
+    return text

@@ -18,8 +18,8 @@ from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.resultsfile import counted
 from mcp_orchestrator.planning.runjob import PRIORITY_LABEL, QUEUE_LABEL
 
-ORDERS = ("suspend", "cancel")
-"""What of a spec was said to that one run."""
+ORDERS = ("suspend", "cancel", "idempotencyKey")
+"""What of a spec was said to that one run. Its key is used up."""
 KUEUE_LABELS = (QUEUE_LABEL, PRIORITY_LABEL)
 _EARLIER = re.compile(r"-retry-[0-9a-f]{6}$")
 

@@ -32,6 +32,12 @@ def _run(programs: Programs) -> None:
         default="",
         help="name of the run; default: the template's with a few letters more",
     )
+    parser.add_argument(
+        "--idempotency-key",
+        type=arguments.key,
+        metavar="KEY",
+        help="run it once: if a run with that key was executed, the new one ends as that did",
+    )
     _staying(parser)
     arguments.on_cluster(parser)
     local = parser.add_argument_group("on this machine")
@@ -45,7 +51,7 @@ def _start(options: argparse.Namespace) -> Exit:
     if options.local:
         if not options.files:
             raise Failed("run --local needs -f FILE, with the manifests of the template and its servers")
-        for name in ("namespace", "kubeconfig", "context", "name", "patience", "on_interrupt"):
+        for name in ("namespace", "kubeconfig", "context", "name", "idempotency_key", "patience", "on_interrupt"):
             if getattr(options, name):
                 raise Failed(f"--{name.replace('_', '-')} has no meaning with --local")
         if options.output not in ("text", "json"):
@@ -65,6 +71,7 @@ def _start(options: argparse.Namespace) -> Exit:
         parameters=options.parameters,
         name=options.name,
         timeout_seconds=options.timeout,
+        idempotency_key=options.idempotency_key,
         stay=_stay(options),
     )
     return runs.run(there, arguments.access(options), options.output)

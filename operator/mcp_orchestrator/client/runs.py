@@ -50,6 +50,7 @@ class Order:
     parameters: Sequence[str] = ()
     name: str = ""
     timeout_seconds: int | None = None
+    idempotency_key: str | None = None
     stay: Stay = field(default_factory=Stay)
 
 
@@ -100,6 +101,8 @@ async def create(cluster: Cluster, order: Order, values: Mapping[str, Any]) -> d
         spec["parameters"] = dict(values)
     if order.timeout_seconds:
         spec["timeoutSeconds"] = order.timeout_seconds
+    if order.idempotency_key:
+        spec["idempotencyKey"] = order.idempotency_key
     name = order.name or f"{order.template[:40].rstrip('-.')}-{secrets.token_hex(3)}"
     metadata = {"name": name, "namespace": cluster.namespace}
     body = {"apiVersion": API_VERSION, "kind": "WorkflowRun", "metadata": metadata, "spec": spec}

@@ -34,6 +34,7 @@ MCP_SERVERS = Resource(GROUP, "v1alpha1", "mcpservers", "MCPServer")
 WORKFLOW_TEMPLATES = Resource(GROUP, "v1alpha1", "workflowtemplates", "WorkflowTemplate")
 WORKFLOW_RUNS = Resource(GROUP, "v1alpha1", "workflowruns", "WorkflowRun")
 CACHED_ANSWERS = Resource(GROUP, "v1alpha1", "cachedanswers", "CachedAnswer")
+RUN_RECEIPTS = Resource(GROUP, "v1alpha1", "runreceipts", "RunReceipt")
 
 JOBS = Resource("batch", "v1", "jobs", "Job")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")

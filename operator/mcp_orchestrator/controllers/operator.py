@@ -22,13 +22,13 @@ from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.cluster.config import Connection
 from mcp_orchestrator.cluster.events import Recorder
 from mcp_orchestrator.cluster.lease import Elector, LeadershipLost
-from mcp_orchestrator.controllers import health, limits, overview, records, watching
+from mcp_orchestrator.controllers import expiry, health, limits, overview, records, watching
 from mcp_orchestrator.controllers.accounts import RunnerAccounts
 from mcp_orchestrator.controllers.admission import Admission
-from mcp_orchestrator.controllers.answers import Answers
 from mcp_orchestrator.controllers.children import Children
 from mcp_orchestrator.controllers.cleanup import CLEANUP, Cleanup
 from mcp_orchestrator.controllers.probe import HttpProbe, Probe
+from mcp_orchestrator.controllers.receipts import Receipts
 from mcp_orchestrator.controllers.reconcile import Controller, Reconciler
 from mcp_orchestrator.controllers.runs import Runs
 from mcp_orchestrator.controllers.scenes import Scenes
@@ -151,7 +151,10 @@ class Operator:
         self.queue: WorkQueue[Key] = WorkQueue("mcp-orchestrator")
         self.sweeper = Sweeper(client, self.store, settings.watch_namespaces)
         self.recorder = Recorder(client, instance=settings.identity)
-        self.answers = Answers(client, settings.watch_namespaces, settings.cache_max_answers)
+        self._expiries = {
+            "answers": expiry.of_answers(client, settings.watch_namespaces, settings.cache_max_answers),
+            "receipts": expiry.of_receipts(client, settings.watch_namespaces),
+        }
         self._limits = limits.load(settings)
         self.admission = Admission(self.store, self._limits, self.queue.add)
         self._clock = clock
@@ -189,13 +192,14 @@ class Operator:
             self.queue.run(self._handle, self.settings.workers, controller_of=lambda key: key.kind.lower()),
             name="work",
         )
+        leading = self._elector.leading if self._elector else None
         running = [
             self._work,
             asyncio.create_task(self.sweeper.run(), name="sweep"),
             asyncio.create_task(self.recorder.run(), name="events"),
             asyncio.create_task(self._explain(), name="explain"),
             asyncio.create_task(limits.follow(self.settings, self._limits, self._set_limits), name="limits"),
-            asyncio.create_task(self.answers.run(self._elector.leading if self._elector else None), name="answers"),
+            *(asyncio.create_task(kind.run(leading), name=name) for name, kind in self._expiries.items()),
         ]
         return [*running, asyncio.create_task(self._elector.run(), name="lease")] if self._elector else running
 
@@ -251,6 +255,7 @@ class Operator:
                 admission=self.admission,
                 writer=writer,
                 scenes=Scenes(client, store, probe),
+                receipts=Receipts(client, settings.receipt_days),
                 settings=settings,
                 wake=self.queue.add,
             ),

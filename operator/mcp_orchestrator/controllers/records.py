@@ -108,6 +108,8 @@ def rivals(store: Store, run: WorkflowRun) -> Rivals | None:
         return None
     found = store.select(RUN, "template", (namespace, template.metadata.name))
     mine = store.get(Key(RUN, namespace, run.metadata.name))
+    if key := run.spec.idempotency_key:
+        found = [other for other in found if other["spec"].get("idempotencyKey") != key]
     return concurrency.rivals(limits, _rival(mine), map(_rival, found)) if mine else None
 
 
@@ -183,9 +185,14 @@ def _state_of(run: Json) -> Iterable[Hashable]:
 
 
 def _template_of(run: Json) -> Iterable[Hashable]:
-    """Unfinished runs that nobody holds are known by their template: they are rivals where it says so."""
-    reference = run.get("spec", {}).get("templateRef")
-    if is_final(run) or not reference or (run["spec"].get("suspend") and not is_active(run)):
+    """Unfinished runs that nobody holds are known by their template: they are rivals where it says so.
+
+    One with a key is none before it is known that it will be executed.
+    """
+    spec = run.get("spec", {})
+    reference, phase = spec.get("templateRef"), run.get("status", {}).get("phase")
+    held = spec.get("suspend") or ("idempotencyKey" in spec and phase != RunPhase.QUEUED)
+    if is_final(run) or not reference or (held and not is_active(run)):
         return ()
     return ((run["metadata"].get("namespace", ""), reference["name"]),)
 

@@ -15,6 +15,7 @@ from mcp_orchestrator.controllers import records, templates
 from mcp_orchestrator.controllers.accounts import RunnerAccounts
 from mcp_orchestrator.controllers.admission import Admission
 from mcp_orchestrator.controllers.children import Children, DyingObject, ForeignObject
+from mcp_orchestrator.controllers.receipts import Receipts
 from mcp_orchestrator.controllers.scenes import Scenes
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.controllers.writing import Writer
@@ -42,6 +43,7 @@ class Runs:
         admission: Admission,
         writer: Writer,
         scenes: Scenes,
+        receipts: Receipts,
         settings: Settings,
         wake: Callable[[Key], None],
     ) -> None:
@@ -52,6 +54,7 @@ class Runs:
         self._admission = admission
         self._writer = writer
         self._scenes = scenes
+        self._receipts = receipts
         self._settings = settings
         self._wake = wake
 
@@ -76,7 +79,7 @@ class Runs:
             if observed.run.status.admitted_at is None:
                 raise  # it was the status that was refused
             plan = await self._plan(observed)
-            wait = await self._writer.write(resources.WORKFLOW_RUNS, key, observed.run.metadata, plan)
+            wait = await self._write(key, observed.run, plan)
         except DyingObject:
             return 1.0
         self._count_end(run, plan)
@@ -109,12 +112,25 @@ class Runs:
         """The order matters: the status that names the Job stands before the Job."""
         if plan.children and self._settings.runner_accounts == "create":
             await self._accounts.ensure(key.namespace, clock())
-        wait = await self._writer.write(resources.WORKFLOW_RUNS, key, run.metadata, plan)
+        wait = await self._write(key, run, plan)
         for child in plan.children:
             await self._children.create(child)
         for child in plan.deletions:
             await self._children.delete(child)
         return wait
+
+    async def _write(self, key: Key, run: WorkflowRun, plan: Plan) -> float | None:
+        """The status, between what goes before it and what follows it in the receipt of the run's key."""
+        if run.spec.idempotency_key and plan.status is not None and self._has_changed(key, run):
+            raise errors.Conflict("the run has changed: its receipt must not tell what its status can't")
+        await self._receipts.before(run, plan)
+        wait = await self._writer.write(resources.WORKFLOW_RUNS, key, run.metadata, plan)
+        await self._receipts.after(run, plan)
+        return wait
+
+    def _has_changed(self, key: Key, run: WorkflowRun) -> bool:
+        record = self._store.get(key) or {"metadata": {}}
+        return bool(record["metadata"].get("resourceVersion") != run.metadata.resource_version)
 
     def _current(self, key: Key) -> WorkflowRun | None:
         record = self._store.get(key)
@@ -125,7 +141,8 @@ class Runs:
         rivals = records.rivals(self._store, run)
         if run.status.admitted_at is None:
             around, slot = await self._around(key, run), self._admission.has_slot(key)
-            return ObservedRun(run=run, around=around, rivals=rivals, slot=slot)
+            receipt = None if run.status.template else await self._receipts.look(run)
+            return ObservedRun(run=run, around=around, rivals=rivals, slot=slot, receipt=receipt)
         earlier = self._store.get(Key(records.JOB, key.namespace, kueue.earlier_job(run)))
         seen = ObservedRun(run=run, rivals=rivals, earlier_job=earlier)
         job = await self._job(run)
@@ -197,7 +214,7 @@ class Runs:
 
     def _count_end(self, run: WorkflowRun, plan: Plan) -> None:
         phase = RunPhase(plan.status["phase"]) if plan.status and "phase" in plan.status else None
-        if plan.status is None or phase is None or not phase.final:
+        if plan.status is None or phase is None or not phase.final or runstatus.is_taken_over(plan.status):
             return
         type_ = runs.workflow_type(run)
         telemetry.WORKFLOW_EXECUTIONS.labels(type_, GUIDE_WORDS[phase]).inc()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from mcp_orchestrator.api.cachedanswer import CachedAnswer, CachedAnswerSpec
 from mcp_orchestrator.api.reading import Unreadable
+from mcp_orchestrator.planning.expiry import Kept
 
 LONGEST = timedelta(days=7, hours=1)
 """No answer and no call lasts longer: the most that a workflow can ask for, and an hour for clocks that differ."""
@@ -57,19 +57,6 @@ def given_up(caller: str) -> CachedAnswerSpec:
 def _whole(caller: str, until: datetime, data: bytes) -> CachedAnswerSpec:
     # Always all fields: an apply leaves those alone that it does not name, if another writer set them.
     return CachedAnswerSpec(until=until, caller=caller, answer=base64.b64encode(data).decode())
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A CachedAnswer without the answer, as the operator lists it."""
-
-    namespace: str
-    name: str
-    version: str
-    """metadata.resourceVersion"""
-    created: datetime
-    until: datetime | None
-    """None if it can't be read."""
 
 
 def to_delete(kept: Iterable[Kept], most: int, now: datetime) -> list[Kept]:

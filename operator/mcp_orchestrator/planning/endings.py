@@ -14,6 +14,7 @@ from mcp_orchestrator.api.workflowrun import Outcome, RunCondition, RunPhase, Ru
 from mcp_orchestrator.planning import attempts, diagnosis, pods, runstatus
 from mcp_orchestrator.planning.diagnosis import Failure
 from mcp_orchestrator.planning.plan import Event, EventType, Plan
+from mcp_orchestrator.planning.receipts import Spent
 from mcp_orchestrator.planning.resolution import Rejected, Waiting
 from mcp_orchestrator.planning.scene import Scene
 from mcp_orchestrator.settings import Settings
@@ -44,6 +45,13 @@ def unready(run: WorkflowRun, found: Waiting, now: datetime) -> Plan:
     message = f"the run has waited {found.patience_seconds} s (serverWaitSeconds): {found.message}"
     remedy = "See why the server is not ready, then create a new run; or raise serverWaitSeconds of the workflow."
     return _finish(Last(run, now), found.reason, message, Failure(found.reason, message, remedies=(remedy,)))
+
+
+def not_executed(run: WorkflowRun, found: Spent, now: datetime) -> Plan:
+    """End a run whose key was used: as the run that used it, or badly if that was another work."""
+    failed_too = found.phase == RunPhase.FAILED
+    failure = Failure(found.reason, found.message, remedies=(found.remedy,)) if failed_too else None
+    return _end(Last(run, now), found.phase, found.reason, found.message, failure, found.outputs)
 
 
 def cancelled(last: Last, order: Cancellation) -> Plan:
@@ -117,7 +125,14 @@ def _finish(last: Last, reason: RunReason, message: str, failure: Failure | None
     return replace(_end(last, phase, reason, message, failure), question=question)
 
 
-def _end(last: Last, phase: RunPhase, reason: RunReason, message: str, failure: Failure | None = None) -> Plan:
+def _end(
+    last: Last,
+    phase: RunPhase,
+    reason: RunReason,
+    message: str,
+    failure: Failure | None = None,
+    outputs: dict[str, Any] | None = None,
+) -> Plan:
     run, now, well = last.run, last.now, phase == RunPhase.SUCCEEDED
     message = conditions.shorten(message)
     verdicts: dict[str, Verdict] = {
@@ -131,6 +146,8 @@ def _end(last: Last, phase: RunPhase, reason: RunReason, message: str, failure: 
     }
     fields = runstatus.kept_running(run.status)
     fields |= {"phase": phase, "message": message, "completion_time": now, **_duration(run, now)}
+    if outputs is not None:
+        fields["outputs"] = outputs
     if failure:
         fields["diagnosis"] = diagnosis.explain(failure, run, last.scene)
     events = tuple(_end_events(run, phase, reason, message, failure))

@@ -36,6 +36,8 @@ class Event:
 class Plan:
     """What is to be done for one object. Steps are taken in the order of the fields."""
 
+    receipt: Manifest | None = None
+    """The receipt that gives the run its idempotency key."""
     status: Mapping[str, Any] | None = None
     """The whole status that the operator owns; None leaves it as it is."""
     children: tuple[Manifest, ...] = ()

@@ -67,6 +67,11 @@ def waiting(reason: RunReason, message: str) -> dict[str, Verdict]:
     }
 
 
+def is_taken_over(status: Mapping[str, Any]) -> bool:
+    """Whether the status tells the outcome of another run: this one was not executed."""
+    return any(one["reason"] == RunReason.ALREADY_EXECUTED for one in status.get("conditions", ()))
+
+
 def next_look(run: WorkflowRun, now: datetime) -> datetime:
     """When to look again at a pod that does not start: soon at first, then rarely, since very many may wait long."""
     waited = now - (run.status.admitted_at or now)

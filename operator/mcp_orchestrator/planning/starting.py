@@ -17,6 +17,7 @@ from mcp_orchestrator.planning import (
     endings,
     kueue,
     manifests,
+    receipts,
     resolution,
     runjob,
     runstatus,
@@ -29,7 +30,9 @@ from mcp_orchestrator.planning.resolution import Resolved, Waiting
 from mcp_orchestrator.planning.runstatus import START_WAKE
 from mcp_orchestrator.settings import Settings
 
-UNWATCHED = frozenset({RunReason.CONFIG_MAP_NOT_FOUND, RunReason.RUN_NOT_FOUND, RunReason.RUN_NOT_FINISHED})
+UNWATCHED = frozenset(
+    {RunReason.CONFIG_MAP_NOT_FOUND, RunReason.RUN_NOT_FOUND, RunReason.RUN_NOT_FINISHED, RunReason.KEY_IN_USE}
+)
 HELD = "held by spec.suspend: set it to false to go on"
 OWNERS = {
     RunReason.CLUSTER_LIMIT: "the cluster",
@@ -43,6 +46,8 @@ OWNERS = {
 def before_admission(observed: ObservedRun, settings: Settings, now: datetime) -> Plan:
     """The next step of a run without a slot. One that has run before goes on from its snapshot."""
     run = observed.run
+    if spent := _by_receipt(observed, now):
+        return spent
     order = stop_order(observed)
     if order and not has_finally_to_run(run, order):
         return endings.cancelled(Last(run, now), order)
@@ -57,7 +62,7 @@ def before_admission(observed: ObservedRun, settings: Settings, now: datetime) -
     if isinstance(found, Waiting):
         return _wait_for(run, found, now)
     if observed.slot:
-        return _readmit(run, order, settings, now) if begun else _admit(run, found, settings, now)
+        return _readmit(run, order, settings, now) if begun else _admit(observed, found, settings, now)
     queued = Plan(candidate=candidate(run, found))
     if observed.obstacle is None:
         return queued
@@ -66,6 +71,17 @@ def before_admission(observed: ObservedRun, settings: Settings, now: datetime) -
         fields["progress"] = f"0/{len(found.template.spec.tasks)}"
     reason, message = observed.obstacle.pool.reason, _words(observed.obstacle)
     return replace(_wait(run, RunPhase.QUEUED, reason, message, now, fields), candidate=queued.candidate)
+
+
+def _by_receipt(observed: ObservedRun, now: datetime) -> Plan | None:
+    """What becomes of a run whose key another one has. It takes no place, so no concurrency is asked about it."""
+    run = observed.run
+    if run.cancellation or run.suspended:
+        return None
+    found = receipts.verdict(run, observed.receipt, now)
+    if isinstance(found, Waiting):
+        return _wait_for(run, found, now)
+    return endings.not_executed(run, found, now) if found else None
 
 
 def stop_order(observed: ObservedRun) -> Cancellation | None:
@@ -126,7 +142,7 @@ def _wait_for(run: WorkflowRun, found: Waiting, now: datetime) -> Plan:
     """Wait for what may come, and for a server only so long."""
     waiting = _wait(run, RunPhase.PENDING, found.reason, found.message, now)
     if found.reason in UNWATCHED:
-        # Nobody tells of ConfigMaps and of other runs: look again.
+        # Nobody tells of ConfigMaps, of other runs and of their receipts: look again.
         return replace(waiting, wake_at=now + START_WAKE)
     if found.patience_seconds is None:
         return waiting
@@ -176,7 +192,8 @@ def _wait(
 # --- the slot --------------------------------------------------------------------------------------------------------
 
 
-def _admit(run: WorkflowRun, found: Resolved, settings: Settings, now: datetime) -> Plan:
+def _admit(observed: ObservedRun, found: Resolved, settings: Settings, now: datetime) -> Plan:
+    run = observed.run
     fields: dict[str, Any] = {
         "template": found.template,
         "servers": found.servers,
@@ -184,7 +201,8 @@ def _admit(run: WorkflowRun, found: Resolved, settings: Settings, now: datetime)
         "progress": f"0/{len(found.template.spec.tasks)}",
         **({"resumed_packs": found.resumed_packs} if found.resumed_packs else {}),
     }
-    return _start(run, fields, "The run starts", settings, now)
+    started = _start(run, fields, "The run starts", settings, now)
+    return replace(started, receipt=receipts.claim(run, observed.receipt, now))
 
 
 def _readmit(run: WorkflowRun, order: Cancellation | None, settings: Settings, now: datetime) -> Plan:

@@ -246,6 +246,16 @@ async def test_what_is_known_of_a_run_tells_that_it_waits_or_was_stopped_and_by_
     assert (results.code, results.out) == (3, "")
 
 
+async def test_a_run_is_made_with_the_key_that_was_given_and_never_with_an_empty_one(space: Space) -> None:
+    made = await space.program("run", "report", "-p", "topic=owls", "--idempotency-key", "deploy 3f2a", "-o", "json")
+    refused = await space.program("run", "report", "-p", "topic=owls", "--idempotency-key", "")
+
+    assert made.code == 0
+    assert (await space.get(await space.run_there()))["spec"]["idempotencyKey"] == "deploy 3f2a"
+    assert refused.code == 2
+    assert "'' is no key: it has 1 to 128 characters" in refused.told
+
+
 async def test_a_retry_goes_on_from_the_run_that_ended(space: Space) -> None:
     await space.create("report-1", priority="high", suspend=True)
     early = await space.program("retry", "report-1")

@@ -13,8 +13,13 @@ from mcp_orchestrator.controllers.operator import Operator
 from mcp_orchestrator.planning import endings, manifests
 from tests.integration.operator.conftest import NOWHERE, Json, World
 from tests.objects import a_run, a_server, a_template, condition
+from tests.waiting import eventually
 
 WRITES_BEFORE_THE_CRASH = range(7)
+WRITES_WITH_A_KEY = range(8)
+"""One more: the receipt of the key."""
+WRITES_OF_THE_END = range(3)
+"""Outcome, status and event of a run with a key."""
 WRITES_OF_AN_ATTEMPT = range(6)
 """Account, binding, status, event and Job: after the last there is nothing left to crash at."""
 ATTEMPTS = 3
@@ -71,6 +76,41 @@ async def test_a_crash_after_any_write_leads_to_the_same_end(world: World, write
         ended = await world.until_phase("run", "Succeeded")
         assert [job["metadata"]["name"] for job in await world.jobs()] == [ended["status"]["jobName"]]
         assert ended["status"]["attempt"] == 1
+
+
+def a_run_with_a_key(name: str) -> Json:
+    return a_run(name, templateRef={"name": "clock"}, idempotencyKey="once")
+
+
+@pytest.mark.parametrize("writes", WRITES_WITH_A_KEY)
+async def test_a_crash_after_any_write_of_a_run_with_a_key_executes_it_once(world: World, writes: int) -> None:
+    await make_ready(world, NOWHERE)
+    await world.apply(a_run_with_a_key("run"))
+    await live_until_the_crash(world, writes)
+    await world.apply(a_run_with_a_key("other"))
+    async with world.operator():
+        (job,) = await eventually("a Job", world.jobs)
+        await world.succeed(job["metadata"]["ownerReferences"][0]["name"])
+        for name in ("run", "other"):
+            await world.until_phase(name, "Succeeded")
+        assert len(await world.jobs()) == 1
+
+
+@pytest.mark.parametrize("writes", WRITES_OF_THE_END)
+async def test_a_crash_after_any_write_of_the_end_loses_no_outcome(world: World, writes: int) -> None:
+    await make_ready(world, NOWHERE)
+    async with world.operator():
+        await world.apply(a_run_with_a_key("run"))
+        await world.until_phase("run", "Running")
+    await world.succeed("run")
+    assert await live_until_the_crash(world, writes)
+    async with world.operator():
+        await world.until_phase("run", "Succeeded")
+        await world.client.delete(resources.WORKFLOW_RUNS, "run", world.namespace)
+        await world.until_gone(resources.WORKFLOW_RUNS, "run")
+        await world.apply(a_run_with_a_key("run"))
+        again = await world.until_phase("run", "Succeeded")
+        assert condition(again, "Succeeded")["reason"] == "AlreadyExecuted"
 
 
 async def lose_the_pod(world: World, attempt: int) -> None:

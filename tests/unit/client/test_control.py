@@ -149,7 +149,10 @@ def test_a_retry_is_the_same_run_without_its_orders() -> None:
         "resumeFrom": "report-1",
         "of a newer version": 1,
     }
-    assert retry.spec_after("a", {"template": {"tasks": []}}, {}) == {"template": {"tasks": []}, "resumeFrom": "a"}
+    assert retry.spec_after("a", {"template": {"tasks": []}, "idempotencyKey": "used up"}, {}) == {
+        "template": {"tasks": []},
+        "resumeFrom": "a",
+    }
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mcp_orchestrator.api.mcpserver import MCPServer
-from mcp_orchestrator.api.reading import Unreadable
+from mcp_orchestrator.api.reading import Unreadable, read
+from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.records import Waker
@@ -197,6 +198,37 @@ def test_of_an_ended_run_only_the_outline_is_kept(cluster: Cluster) -> None:
     assert found["spec"] == {"templateRef": {"name": "clock"}}
     assert found["metadata"]["creationTimestamp"] == "2026-01-02T03:04:05Z"
     assert len(json.dumps(found)) < 500
+
+
+@pytest.mark.parametrize(
+    ("status", "rivals"),
+    [
+        pytest.param({}, [], id="new"),
+        pytest.param({"phase": "Pending", "waitingReason": "KeyInUse"}, [], id="waiting for the key"),
+        pytest.param(QUEUED, ["keyed"], id="queued"),
+        pytest.param(RUNNING, ["keyed"], id="under way"),
+    ],
+)
+def test_a_run_with_a_key_is_a_rival_once_it_is_known_that_it_will_be_executed(
+    cluster: Cluster, status: dict[str, Any], rivals: list[str]
+) -> None:
+    cluster.put(records.RUN, "keyed", spec={"templateRef": {"name": "notes"}, "idempotencyKey": "a"}, status=status)
+
+    assert [key.name for key in cluster.store.select_keys(records.RUN, "template", ("default", "notes"))] == rivals
+
+
+def test_runs_with_the_same_key_are_no_rivals(cluster: Cluster) -> None:
+    cluster.put(records.TEMPLATE, "once", spec=CALLS_TIME | {"concurrency": {"maxRuns": 1, "policy": "Replace"}})
+    for name, key in (("first", "a"), ("second", "a"), ("third", "b")):
+        spec = {"templateRef": {"name": "once"}, "idempotencyKey": key}
+        cluster.put(records.RUN, name, spec=spec, status=QUEUED)
+    run = read(WorkflowRun, cluster.get(records.RUN, "first"))
+    assert isinstance(run, WorkflowRun)
+
+    found = records.rivals(cluster.store, run)
+
+    assert found
+    assert found.newer == ("third",)
 
 
 def test_an_ended_run_is_found_with_those_of_its_template(cluster: Cluster) -> None:

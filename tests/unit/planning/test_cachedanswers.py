@@ -14,7 +14,8 @@ from mcp_orchestrator.api.base import ObjectMeta
 from mcp_orchestrator.api.cachedanswer import MOST_BYTES, CachedAnswer, CachedAnswerSpec
 from mcp_orchestrator.api.reading import Unreadable
 from mcp_orchestrator.planning import cachedanswers
-from mcp_orchestrator.planning.cachedanswers import LONGEST, Found, Kept
+from mcp_orchestrator.planning.cachedanswers import LONGEST, Found
+from mcp_orchestrator.planning.expiry import Kept
 
 SECOND = timedelta(seconds=1)
 

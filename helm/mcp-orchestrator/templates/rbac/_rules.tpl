@@ -27,6 +27,10 @@
 - apiGroups: [mcp-orchestrator.io]
   resources: [cachedanswers]
   verbs: [list, delete]
+# What became of idempotency keys.
+- apiGroups: [mcp-orchestrator.io]
+  resources: [runreceipts]
+  verbs: [get, list, create, update, delete]
 - apiGroups: [batch]
   resources: [jobs]
   # Of runs that were stopped; and of an attempt that Kueue ended, for it would start the Job again.

@@ -11,7 +11,7 @@ import pytest
 from mcp_orchestrator.api.base import RUNNER_MANAGER
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.client import Client
-from mcp_orchestrator.controllers.answers import Answers
+from mcp_orchestrator.controllers.expiry import of_answers
 from mcp_orchestrator.runner.clusterstore import ClusterStore
 from tests.integration.operator.conftest import World
 from tests.objects import an_object
@@ -53,7 +53,7 @@ async def test_an_operator_deletes_what_is_over_and_leaves_what_stands(world: Wo
 async def test_a_replica_deletes_nothing_before_it_leads(world: World) -> None:
     await write(world.client, world.namespace, 1, OVER)
     leading = asyncio.Event()
-    running = asyncio.create_task(Answers(world.client, (world.namespace,), 5).run(leading))
+    running = asyncio.create_task(of_answers(world.client, (world.namespace,), 5).run(leading))
 
     async def gone() -> bool:
         return await numbers(world.client, world.namespace) == []
@@ -71,7 +71,7 @@ async def test_of_too_many_the_oldest_go(world: World, most: int, left: list[int
     for number in (1, 2, 3):
         # Made within one second they are told apart by their names.
         await store.put(key(number), b"x" * store.most_bytes, 60)
-    await Answers(world.client, (world.namespace,), most).tidy()
+    await of_answers(world.client, (world.namespace,), most).tidy()
     assert await numbers(world.client, world.namespace) == left
 
 
@@ -87,5 +87,5 @@ async def test_what_is_written_while_the_operator_looks_is_not_deleted(world: Wo
     for number in (1, 2):
         await write(world.client, world.namespace, number, OVER)
     async with Slow(world.connection) as slow:
-        await Answers(slow, (world.namespace,), 5).tidy()
+        await of_answers(slow, (world.namespace,), 5).tidy()
     assert await numbers(world.client, world.namespace) == [2]

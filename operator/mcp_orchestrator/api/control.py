@@ -63,6 +63,11 @@ class CancelMode(StrEnum):
     GRACEFUL = "Graceful"
     IMMEDIATE = "Immediate"
 
+    @property
+    def rank(self) -> int:
+        """A number that is higher for what is stricter."""
+        return 2 if self == CancelMode.IMMEDIATE else 1
+
 
 class Cancellation(Model):
     """The operator's own order to stop the run, for another reason than spec.cancel."""

@@ -508,11 +508,13 @@ class WorkflowRun(Model):
 
     @property
     def cancellation(self) -> Cancellation | None:
-        """The order to stop the run, the user's before the operator's; None if there is none."""
-        mode = self.spec.cancel
-        if mode is None:
-            return self.status.cancellation
-        return Cancellation(mode=mode, reason=RunReason.CANCELLED, message=f"cancelled by spec.cancel: {mode}")
+        """The order to stop the run, the user's or the operator's: the stricter one, of two alike the user's."""
+        mode, theirs = self.spec.cancel, self.status.cancellation
+        if mode is None or (theirs and theirs.mode.rank > mode.rank):
+            return theirs
+        return Cancellation(
+            mode=mode, reason=RunReason.CANCELLED, message=f"the run was cancelled: spec.cancel is {mode}"
+        )
 
     @property
     def suspended(self) -> bool:

@@ -10,10 +10,6 @@ from mcp_orchestrator.api.control import CancelMode
 from mcp_orchestrator.api.workflowrun import RunReason, WorkflowRun
 
 SUSPENDED = "the run is suspended, as spec.suspend asks"
-CANCELLED = {
-    CancelMode.GRACEFUL: "the run was cancelled: spec.cancel is Graceful",
-    CancelMode.IMMEDIATE: "the run was cancelled: spec.cancel is Immediate",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +24,14 @@ class Order:
     @property
     def rank(self) -> int:
         """Cancel wins over suspend, and Immediate over Graceful."""
-        return {CancelMode.IMMEDIATE: 2, CancelMode.GRACEFUL: 1, None: 0}[self.cancel]
+        return self.cancel.rank if self.cancel else 0
 
 
 def ordered(run: WorkflowRun) -> Order:
-    """The order that holds for the run: its user's, or the operator's own. Of two alike, the user's."""
-    theirs = run.status.cancellation
-    found = [Order(run.spec.suspend, message=SUSPENDED if run.spec.suspend else "")]
-    if theirs:
-        found.append(Order(cancel=theirs.mode, reason=_known(theirs.reason), message=theirs.message))
-    if mode := run.spec.cancel:
-        found.append(Order(cancel=mode, message=CANCELLED[mode]))
-    return max(reversed(found), key=lambda order: order.rank)
+    """The order that holds for the run."""
+    if stop := run.cancellation:
+        return Order(cancel=stop.mode, reason=_known(stop.reason), message=stop.message)
+    return Order(run.spec.suspend, message=SUSPENDED if run.spec.suspend else "")
 
 
 class Orders:

@@ -108,7 +108,7 @@ async def test_an_immediate_cancel_ends_the_pod_of_a_run_at_work(running: World)
 
     await order(running, "run", cancel="Immediate")
     ended = await running.until_phase("run", "Cancelled")
-    assert ended["status"]["message"] == "cancelled by spec.cancel: Immediate"
+    assert ended["status"]["message"] == "the run was cancelled: spec.cancel is Immediate"
     assert await running.get(resources.JOBS, run["status"]["jobName"]) == {}
 
 

@@ -11,13 +11,13 @@ from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskPhase, WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import ForEach
 from mcp_orchestrator.runner.gate import Gate
-from mcp_orchestrator.runner.orders import CANCELLED, SUSPENDED, Order, Orders, ordered
+from mcp_orchestrator.runner.orders import SUSPENDED, Order, Orders, ordered
 from mcp_orchestrator.runner.records import Ending, UnitRecord
 
 GO_ON = Order()
 SUSPEND = Order(suspend=True, message=SUSPENDED)
-GRACEFUL = Order(cancel=CancelMode.GRACEFUL, message=CANCELLED[CancelMode.GRACEFUL])
-IMMEDIATE = Order(cancel=CancelMode.IMMEDIATE, message=CANCELLED[CancelMode.IMMEDIATE])
+GRACEFUL = Order(cancel=CancelMode.GRACEFUL, message="the run was cancelled: spec.cancel is Graceful")
+IMMEDIATE = Order(cancel=CancelMode.IMMEDIATE, message="the run was cancelled: spec.cancel is Immediate")
 HELD = Ending(Outcome.SUSPENDED, RunReason.SUSPENDED, SUSPENDED)
 STOPPED = Ending(Outcome.CANCELLED, RunReason.CANCELLED, GRACEFUL.message)
 STOPPED_AT_ONCE = Ending(Outcome.CANCELLED, RunReason.CANCELLED, IMMEDIATE.message)

@@ -31,7 +31,7 @@ class Kube:
 
 def kube(home: state.Home, shown: Progress) -> Kube:
     """Kubernetes, etcd and CoreDNS from the cache, built if they are not there. Raises Problem."""
-    target = home.cache / f"kube-{versions.KUBERNETES}-{_key()}"
+    target = home.cache / f"kube-{versions.KUBERNETES}-{_key(SOURCES, versions.key())}"
     with state.locked(home.cache / "kube.lock"):
         if not target.exists():
             shown.begin()
@@ -43,6 +43,21 @@ def kube(home: state.Home, shown: Progress) -> Kube:
                 _publish(directory, target)
             shown.done("build", f"Kubernetes {versions.KUBERNETES}, kept for next time")
     return Kube(target / "kube", target / "pause")
+
+
+def program(home: state.Home, sources: Path, shown: Progress) -> Path:
+    """The executable of the Go module in `sources`, from the cache if it is there. Raises Problem."""
+    target = home.cache / f"{sources.name}-{_key(sources)}"
+    with state.locked(home.cache / f"{sources.name}.lock"):
+        if not target.exists():
+            shown.begin()
+            go = _go_directory(home, sources / "go.mod", shown)
+            with _building(target) as directory:
+                flags = ("-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(directory / sources.name))
+                _go(go, ("build", "-v", *flags, "."), sources.name, None, shown, sources=sources)
+                _publish(directory, target)
+            shown.done("build", f"{sources.name}, kept for next time")
+    return target / sources.name
 
 
 def installed(home: state.Home, module: str, version: str, shown: Progress) -> Path:
@@ -81,11 +96,11 @@ def _publish(built: Path, target: Path) -> None:
     complete.replace(target)
 
 
-def _key() -> str:
-    digest = hashlib.sha256(versions.key().encode())
-    for path in sorted(SOURCES.rglob("*")):
+def _key(sources: Path, more: str = "") -> str:
+    digest = hashlib.sha256(more.encode())
+    for path in sorted(sources.rglob("*")):
         if path.is_file():
-            digest.update(f"{path.relative_to(SOURCES)}\0".encode() + path.read_bytes())
+            digest.update(f"{path.relative_to(sources)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -141,10 +156,12 @@ def _go(
     what: str,
     packages: int | None,
     shown: Progress,
+    *,
     env: Mapping[str, str] | None = None,
+    sources: Path = SOURCES,
 ) -> None:
     count = Count(what, packages, shown)
-    commands.run((go / "go", *words), on_line=count.on_line, env={**_environment(go), **(env or {})}, cwd=SOURCES)
+    commands.run((go / "go", *words), on_line=count.on_line, env={**_environment(go), **(env or {})}, cwd=sources)
 
 
 def _environment(go: Path) -> dict[str, str]:

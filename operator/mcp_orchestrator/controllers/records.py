@@ -97,6 +97,11 @@ def pools(body: Json | None) -> Pools:
     )
 
 
+def without_places(store: Store) -> list[Key]:
+    """The unfinished runs that have no place in any pool."""
+    return [key for key in store.keys(RUN) if not is_final(store.get(key)) and not is_active(store.get(key))]
+
+
 def rivals(store: Store, run: WorkflowRun) -> Rivals | None:
     """The other unfinished runs of the run's template, if that says what becomes of those that are too many."""
     namespace, reference = run.metadata.namespace, run.spec.template_ref

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
@@ -50,7 +51,10 @@ def slim_run(body: Json) -> Json:
     """A run as the store keeps it: an ended one shrinks to its outline, for only its clean-up is left to decide."""
     status = body.get("status", {})
     if not is_final(body):
-        return _only(body, "metadata", "spec", "status")
+        whole = _only(body, "metadata", "spec", "status")
+        if "conditions" in status:
+            whole["status"] = status | {"conditions": [_shared(condition) for condition in status["conditions"]]}
+        return whole
     known = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     kept = ("phase", "admittedAt", "completionTime", "observedGeneration")
     more = cleanup.outline(body)
@@ -59,6 +63,11 @@ def slim_run(body: Json) -> Json:
         "spec": {"templateRef": body.get("spec", {}).get("templateRef")} | more["spec"],
         "status": {name: status[name] for name in kept if name in status} | more["status"],
     }
+
+
+def _shared(condition: Json) -> Json:
+    """A condition whose words, which thousands of runs may have in common, stand in memory once."""
+    return {name: sys.intern(value) if isinstance(value, str) else value for name, value in condition.items()}
 
 
 def slim_job(body: Json) -> Json:

@@ -53,7 +53,9 @@ def slim_run(body: Json) -> Json:
     if not is_final(body):
         whole = _only(body, "metadata", "spec", "status")
         if "conditions" in status:
-            whole["status"] = status | {"conditions": [_shared(condition) for condition in status["conditions"]]}
+            whole["status"] = _shared(status) | {
+                "conditions": [_shared(condition) for condition in status["conditions"]]
+            }
         return whole
     known = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     kept = ("phase", "admittedAt", "completionTime", "observedGeneration")
@@ -65,9 +67,9 @@ def slim_run(body: Json) -> Json:
     }
 
 
-def _shared(condition: Json) -> Json:
-    """A condition whose words, which thousands of runs may have in common, stand in memory once."""
-    return {name: sys.intern(value) if isinstance(value, str) else value for name, value in condition.items()}
+def _shared(fields: Json) -> Json:
+    """The same with its texts, which thousands of runs may have in common, in memory once."""
+    return {name: sys.intern(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def slim_job(body: Json) -> Json:

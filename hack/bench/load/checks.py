@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
 
 from bench.load.audit import Call
@@ -15,7 +16,7 @@ from mcp_orchestrator.api.control import Priority
 from mcp_orchestrator.api.workflowrun import FINAL_PHASES, RunPhase
 
 NEWS_SECONDS = 1.0
-"""How long the operator may take to hear of a run, and to write the admissions that it has decided before that."""
+"""How long the operator may take to hear of a run."""
 
 
 class Step(IntEnum):
@@ -35,6 +36,8 @@ class Moment:
     step: Step
     run: str
     answered: float
+    decided: float
+    """When the operator decided it, by its own word; the same as `at` if it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class Ledger:
             self.calls.append(call)
             if call.agent == self._agent and 200 <= call.code < 300:
                 for step, run in self._steps(call):
-                    self.first[step].setdefault(run, Moment(call.received, step, run, call.answered))
+                    decided = _decided(call) if step == Step.ADMITTED else call.received
+                    self.first[step].setdefault(run, Moment(call.received, step, run, call.answered, decided))
 
     def steps(self) -> list[Moment]:
         """All steps, in the order in which they came in."""
@@ -123,7 +127,7 @@ def overtaken(
             free = _limit_at(limits, moment.at) - len(active)
             active.add(moment.run)
             level = _level(priorities, moment.run)
-            latest = moment.at - news_seconds
+            latest = moment.decided - news_seconds
             before = [run for run, since in waiting.items() if since <= latest and _level(priorities, run) > level]
             if before and len(before) >= free:
                 wrong.append(f"{moment.run} was admitted before {', '.join(before[:3])}, of a higher priority")
@@ -140,6 +144,10 @@ def unannounced(steps: Sequence[Moment]) -> list[str]:
         elif moment.step == Step.STARTED and moment.run not in admitted:
             wrong.append(f"the Job of {moment.run} was created before the run was admitted")
     return wrong
+
+
+def _decided(call: Call) -> float:
+    return datetime.fromisoformat(call.body["status"]["admittedAt"]).timestamp()
 
 
 def _limit_at(limits: Sequence[Limit], at: float) -> int:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from bench.load.audit import Call
 
 EVENTS = "events"
+BASE_MIB = 110
+"""What the operator may take beside 4 KiB for each run."""
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
@@ -42,3 +44,9 @@ def writes_per_run(calls: Iterable[Call], agent: str, runs: int) -> float:
     """How often a client wrote for each run, refused writes included, Events left out."""
     found = [call for call in calls if call.agent == agent and call.is_write and call.resource != EVENTS]
     return round(len(found) / runs, 3)
+
+
+def kib_per_run(rows: Sequence[Mapping[str, float]]) -> float:
+    """The memory that most runs take beyond the base, by the last of the rows."""
+    last = rows[-1]
+    return round(max(0.0, last["MiB"] - BASE_MIB) * 1024 / last["runs"], 2)

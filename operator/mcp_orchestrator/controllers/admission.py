@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mcp_orchestrator.api.limits import Limits
@@ -37,8 +37,19 @@ class Admission:
         self._waiting: dict[Key, Candidate] = {}
         self._granted: dict[Key, Candidate] = {}
         self._used: Counter[Pool] = Counter()
+        self._unseen: set[Key] = set()
         self._moved = False
         store.listen(self._changed)
+
+    def wait_for(self, keys: Iterable[Key]) -> None:
+        """Give no place away until each of these runs was looked at: who goes first is not known before that."""
+        self._unseen = set(keys)
+
+    def looked_at(self, key: Key) -> None:
+        """The run was looked at, whatever came of it."""
+        if key in self._unseen:
+            self._unseen.discard(key)
+            self.decide()
 
     def offer(self, key: Key, candidate: Candidate) -> bool:
         """Queue the run; True if it has its places, now or from before."""
@@ -75,7 +86,7 @@ class Admission:
 
     def decide(self) -> None:
         """Give the free places away."""
-        if not self._waiting:
+        if not self._waiting or self._unseen:
             return
         chosen = admission.admit(self._queue, self._used, self.limit_of, clock(), self._limits.aging_seconds)
         for candidate in chosen:

@@ -162,6 +162,7 @@ class Operator:
         self._elector = elector
         self._reconciler = Reconciler(self._controllers(client, probe))
         self._synced = False
+        self._begun = False
         self._work: asyncio.Task[None] | None = None
         telemetry.ACTIVE_WORKFLOWS.set_function(lambda: self.active_runs() if self._leads() else 0)
 
@@ -233,6 +234,10 @@ class Operator:
     async def _handle(self, key: Key) -> float | None:
         if self._elector:
             await self._elector.leading.wait()
+        if not self._begun:
+            # Nothing was looked at before: whatever is in the store is in the work queue.
+            self._begun = True
+            self.admission.wait_for(records.without_places(self.store))
         return await self._reconciler.handle(key)
 
     def _controllers(self, client: Client, probe: Probe) -> dict[str, Controller]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
@@ -50,7 +51,12 @@ def slim_run(body: Json) -> Json:
     """A run as the store keeps it: an ended one shrinks to its outline, for only its clean-up is left to decide."""
     status = body.get("status", {})
     if not is_final(body):
-        return _only(body, "metadata", "spec", "status")
+        whole = _only(body, "metadata", "spec", "status")
+        if "conditions" in status:
+            whole["status"] = _shared(status) | {
+                "conditions": [_shared(condition) for condition in status["conditions"]]
+            }
+        return whole
     known = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     kept = ("phase", "admittedAt", "completionTime", "observedGeneration")
     more = cleanup.outline(body)
@@ -59,6 +65,11 @@ def slim_run(body: Json) -> Json:
         "spec": {"templateRef": body.get("spec", {}).get("templateRef")} | more["spec"],
         "status": {name: status[name] for name in kept if name in status} | more["status"],
     }
+
+
+def _shared(fields: Json) -> Json:
+    """The same with its texts, which thousands of runs may have in common, in memory once."""
+    return {name: sys.intern(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def slim_job(body: Json) -> Json:
@@ -95,6 +106,11 @@ def pools(body: Json | None) -> Pools:
     return admission.pools_of(
         metadata.get("namespace", ""), template, servers, queued_elsewhere=bool(queue_of(metadata.get("labels", {})))
     )
+
+
+def without_places(store: Store) -> list[Key]:
+    """The unfinished runs that have no place in any pool."""
+    return [key for key in store.keys(RUN) if not is_final(store.get(key)) and not is_active(store.get(key))]
 
 
 def rivals(store: Store, run: WorkflowRun) -> Rivals | None:

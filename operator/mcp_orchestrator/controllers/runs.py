@@ -60,6 +60,12 @@ class Runs:
 
     async def reconcile(self, key: Key) -> float | None:
         """Take one look at the run; seconds until the next, None for when something changes."""
+        try:
+            return await self._look(key)
+        finally:
+            self._admission.looked_at(key)
+
+    async def _look(self, key: Key) -> float | None:
         record = self._store.get(key)
         if record is None or records.is_final(record):
             self._admission.withdraw(key)

@@ -47,6 +47,16 @@ async def test_the_higher_priority_goes_first_and_can_be_given_while_a_run_waits
         assert order == ["raised", "plain", "low"]
 
 
+async def test_a_higher_priority_goes_first_also_after_a_restart(world: World) -> None:
+    async with world.operator(max_concurrent_workflows=0):
+        await ready(world)
+        for number, priority in enumerate(("low", "low", "medium", "high")):
+            await world.apply(run_of(f"run-{number}", priority=priority))
+            await world.until_phase(f"run-{number}", "Queued")
+    async with world.operator(max_concurrent_workflows=1):
+        assert (await settled(world))["run-3"] == "Running"
+
+
 async def settled(world: World) -> dict[str, str]:
     """The phases, once one run is under way."""
     found: dict[str, str] = {}

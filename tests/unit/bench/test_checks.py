@@ -17,7 +17,7 @@ Q, A, S, E = Step.QUEUED, Step.ADMITTED, Step.STARTED, Step.ENDED
 
 
 def steps(*told: tuple[float, Step, str]) -> list[Moment]:
-    return sorted(Moment(at, step, run, at) for at, step, run in told)
+    return sorted(Moment(at, step, run, at, at) for at, step, run in told)
 
 
 OVER_LIMIT = [
@@ -59,6 +59,11 @@ def test_a_run_that_takes_the_slot_of_a_higher_one_is_found(
     limits: list[Limit], told: list[tuple[float, Step, str]], expected: list[str]
 ) -> None:
     assert [found.split()[0] for found in overtaken(steps(*told), limits, PRIORITIES)] == expected
+
+
+def test_an_admission_that_was_decided_before_the_higher_run_came_is_no_wrong() -> None:
+    told = [*steps((3, Q, "high")), Moment(5, A, "low", 5, 2)]
+    assert overtaken(told, ONE, PRIORITIES) == []
 
 
 def test_a_job_before_its_runs_admission_is_found() -> None:

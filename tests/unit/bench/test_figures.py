@@ -62,5 +62,12 @@ def test_writes_per_run_are_one_clients_with_those_that_were_refused_and_without
     }
 
 
+@pytest.mark.parametrize(
+    ("resident_mib", "expected"), [pytest.param(90, 0, id="within-the-base"), pytest.param(120, 10.24, id="beyond-it")]
+)
+def test_memory_of_runs_is_what_is_taken_beyond_the_base(resident_mib: float, expected: float) -> None:
+    assert figures.kib_per_run([{"runs": 0, "MiB": 80}, {"runs": 1000, "MiB": resident_mib}]) == expected
+
+
 def a_call(verb: str, resource: str, agent: str = "operator", code: int = 200) -> Call:
     return Call(0.0, 0.0, verb, resource, "space", "name", agent, code, {})

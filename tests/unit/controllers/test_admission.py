@@ -273,6 +273,21 @@ TestSlots = Slots.TestCase
 TestSlots.settings = settings(max_examples=25, stateful_step_count=20)
 
 
+def test_after_a_start_no_place_is_given_before_all_runs_were_looked_at() -> None:
+    cluster = Cluster(limit=1)
+    runs = ("late", "refused", "early")
+    cluster.admission.wait_for(map(a_key, runs))
+    assert not cluster.offer("late", seconds=9)
+    cluster.admission.looked_at(a_key("late"))
+    cluster.admission.withdraw(a_key("refused"))
+    cluster.admission.looked_at(a_key("refused"))
+    cluster.admission.looked_at(a_key("another"))
+    assert not cluster.offer("early", seconds=1)
+    assert cluster.woken == []
+    cluster.admission.looked_at(a_key("early"))
+    assert cluster.woken == ["early"]
+
+
 async def test_nothing_is_queued_before_a_replica_leads_so_that_the_oldest_run_is_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,7 +11,11 @@ from tests import examples
 from tests.e2e.space import EXAMPLES, Space
 
 GUIDE = EXAMPLES / "guide"
-FIGURES = {"code-development": (3600, 5), "research-analysis": (1800, 3), "optimization": (1200, 2)}
+FIGURES = {
+    "code-development": ("high", 3600, 5),
+    "research-analysis": ("medium", 1800, 3),
+    "optimization": ("low", 1200, 2),
+}
 
 
 def template(path: str) -> Any:
@@ -28,8 +32,8 @@ def guide(space: Space) -> Space:
 def test_the_workflows_have_the_guides_figures_and_their_stand_ins_the_same_graph(name: str) -> None:
     real, offline = template(f"{name}.yaml")["spec"], template(f"offline/{name}.yaml")["spec"]
 
-    assert (real["timeoutSeconds"], real["maxParallelTasks"]) == FIGURES[name]
-    for field in ("timeoutSeconds", "maxParallelTasks", "parameters"):
+    assert (real["priority"], real["estimatedDurationSeconds"], real["maxParallelTasks"]) == FIGURES[name]
+    for field in ("priority", "estimatedDurationSeconds", "maxParallelTasks", "parameters"):
         assert offline[field] == real[field]
     for field in ("name", "dependsOn", "forEach", "when", "onFailure", "idempotent"):
         assert [task.get(field) for task in offline["tasks"]] == [task.get(field) for task in real["tasks"]]

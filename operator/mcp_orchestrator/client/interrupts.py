@@ -1,12 +1,12 @@
-"""Ctrl-C and SIGTERM while a command waits for a run: last words, and a last act where one is wanted."""
+"""Ctrl-C and SIGTERM while a command waits: last words, and a last act where one is wanted."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -24,20 +24,34 @@ class OnInterrupt(StrEnum):
 
 @asynccontextmanager
 async def heeded(leave: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
-    """Wait for something; if that is interrupted, `leave` is called, and what it says ends the command. Raises Failed.
+    """Wait for something. If that is interrupted, `leave` is called; what it says ends the command. Raises Failed."""
+    with _terminable():
+        try:
+            yield
+        except asyncio.CancelledError:
+            if sys.stderr.isatty():
+                print(file=sys.stderr)  # behind the ^C
+            raise Failed(await leave(), Exit.INTERRUPTED) from None
 
-    asyncio.run makes a cancellation of Ctrl-C; this does so of SIGTERM, by which pipelines are aborted.
-    """
+
+async def or_like_ctrl_c(work: Coroutine[Any, Any, T]) -> T:
+    """What the work comes to. SIGTERM does to it what Ctrl-C does."""
+    with _terminable():
+        try:
+            return await work
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """asyncio.run makes a cancellation of Ctrl-C; this does so of SIGTERM, by which pipelines are aborted."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task  # noqa: S101 - a coroutine runs in one
     with suppress(NotImplementedError):  # on Windows, where nothing sends it
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         yield
-    except asyncio.CancelledError:
-        if sys.stderr.isatty():
-            print(file=sys.stderr)  # behind the ^C
-        raise Failed(await leave(), Exit.INTERRUPTED) from None
     finally:
         with suppress(NotImplementedError):
             loop.remove_signal_handler(signal.SIGTERM)

@@ -33,7 +33,7 @@ START_SECONDS = 120.0
 """How long a server may take to answer for the first time: `uvx` and `npx` may have to download it."""
 DRAW_SECONDS = 0.1
 IDLE_SECONDS = 1.0
-STOPPED = "the run was interrupted by Ctrl-C"
+STOPPED = "the run was interrupted"
 _EXITS = {Outcome.SUCCEEDED: Exit.OK, Outcome.CANCELLED: Exit.INTERRUPTED}
 
 
@@ -103,7 +103,8 @@ def run(order: Order, output: str) -> Exit:
     run = run_of(order, held)
     declared = check(run, held)
     values = _values(run, declared, held)
-    notes, ending = asyncio.run(_execute(run, held, values, terminal if output == "text" else None))
+    work = _execute(run, held, values, terminal if output == "text" else None)
+    notes, ending = asyncio.run(interrupts.or_like_ctrl_c(work))
     tasks = notes.tasks()
     secret = {found.name for found in _workflow(run, held).outputs if found.sensitive}
     outputs = {name: HIDDEN if name in secret else value for name, value in ending.outputs.items()}

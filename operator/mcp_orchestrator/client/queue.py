@@ -117,17 +117,20 @@ def _row(place: Place, now: datetime, *, several: bool) -> tuple[str, ...]:
         place.priority,
         runstatus.human(max(timedelta(0), now - (metadata.creation_timestamp or now))),
         " ".join(place.words.split()),
-        _start(place, now),
+        expectation(place, now),
     )
 
 
-def _start(place: Place, now: datetime) -> str:
+def expectation(place: Place, now: datetime) -> str:
+    """When the run may start, for people."""
     if place.position is None:
         return "when that has come"
     if place.expected_start is None:
         return "not known"
-    ahead = place.expected_start - now
-    return f"in about {runstatus.human(ahead)}" if ahead >= timedelta(seconds=1) else "any moment"
+    seconds = round((place.expected_start - now).total_seconds())
+    if seconds < 1:
+        return "any moment"
+    return f"in about {seconds}s" if seconds < 60 else f"in about {runstatus.human(timedelta(seconds=seconds))}"
 
 
 def _wire(places: list[Place], seen: Seen, now: datetime) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def slim_job(body: Json) -> Json:
     On its way there it changes many times.
     """
     suspended = {"spec": {"suspend": True}} if body.get("spec", {}).get("suspend") else {}
-    known = ("name", "namespace", "uid", "ownerReferences", "deletionTimestamp")
+    known = ("name", "namespace", "uid", "creationTimestamp", "ownerReferences", "deletionTimestamp")
     return {
         "metadata": {name: body["metadata"][name] for name in known if name in body["metadata"]},
         "status": {"conditions": body.get("status", {}).get("conditions", [])},

@@ -160,7 +160,8 @@ class Runs:
             run = await self._fresh(key, run)
         runner = attempts.current_runner(run)
         reported = runner is not None and (not ended or runner.outcome is not None)
-        young = clock() - (run.status.admitted_at or clock()) < runstatus.START_WAKE
+        now = clock()
+        young = now - runstatus.pod_awaited_since(run, job, now) < runstatus.START_WAKE
         early = (young or kueue.holds_back(job)) and not ended
         # A pod that does not start is looked at again and again, by each run that waits; one that has ended, once.
         pods = () if reported or early else await self._pods(run, cached=not ended)

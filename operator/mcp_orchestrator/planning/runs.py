@@ -14,7 +14,7 @@ from typing import Any
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.control import Cancellation, CancelMode
-from mcp_orchestrator.api.workflowrun import Outcome, RunCondition, RunPhase, RunReason, WorkflowRun
+from mcp_orchestrator.api.workflowrun import Outcome, RunPhase, RunReason, WorkflowRun
 from mcp_orchestrator.planning import attempts, endings, kueue, manifests, pods, runjob, runstatus, starting
 from mcp_orchestrator.planning.endings import Last
 from mcp_orchestrator.planning.observed import ObservedRun
@@ -63,7 +63,7 @@ def _after_admission(observed: ObservedRun, settings: Settings, now: datetime) -
         remedy = "Mend spec.pod of the workflow, then create a new run."
         return endings.failed(last, RunReason.INVALID_SPEC, message, remedy)
     if observed.refusal:
-        return _hindered(run, f"the run's Job can't be created: {observed.refusal}", now)
+        return _hindered(observed, f"the run's Job can't be created: {observed.refusal}", now)
     if observed.job is None and not runner:
         return Plan(children=(attempts.job(run, run.status, settings, now),), wake_at=now + START_WAKE)
     if observed.job is None or endings.has_ended(observed.job):
@@ -158,16 +158,16 @@ def _started(observed: ObservedRun, order: Cancellation | None, now: datetime) -
         return _at_work(run, order, now)
     found = pods.first_trouble(observed.pods)
     if found:
-        return _hindered(run, found.message, now, found.class_)
-    let_in = conditions.find(run.status.conditions, RunCondition.ADMITTED)
-    late = let_in is not None and now - let_in.last_transition_time >= START_WAKE
+        return _hindered(observed, found.message, now, found.class_)
+    since = runstatus.pod_awaited_since(run, observed.job, now)
+    late = now - since >= START_WAKE
     if late and (missing := _unmounted(run, observed.pods)):
-        return _hindered(run, missing, now, "MissingReference")
+        return _hindered(observed, missing, now, "MissingReference")
     # A Job whose time is over loses its pods first: what was told of them is worth more than that they are gone.
     if late and not observed.pods and not run.status.waiting_reason:
         name = run.status.job_name
-        return _hindered(run, f"Job {name} has no pod yet: kubectl describe job {name} tells why", now)
-    return Plan(wake_at=runstatus.next_look(run, now))
+        return _hindered(observed, f"Job {name} has no pod yet: kubectl describe job {name} tells why", now)
+    return Plan(wake_at=runstatus.next_look(since, now))
 
 
 def _at_work(run: WorkflowRun, order: Cancellation | None, now: datetime) -> Plan:
@@ -203,13 +203,14 @@ def _is_being_created(pod: Mapping[str, Any]) -> bool:
     return status.get("phase") == "Pending" and any(state.get("reason") == "ContainerCreating" for state in waiting)
 
 
-def _hindered(run: WorkflowRun, message: str, now: datetime, reason: str = "") -> Plan:
+def _hindered(observed: ObservedRun, message: str, now: datetime, reason: str = "") -> Plan:
     """Tell, once, what keeps the run from starting, and look again soon."""
-    message = conditions.shorten(message)
+    run, message = observed.run, conditions.shorten(message)
+    again = runstatus.next_look(runstatus.pod_awaited_since(run, observed.job, now), now)
     if run.status.message == message:
-        return Plan(wake_at=runstatus.next_look(run, now))
+        return Plan(wake_at=again)
     event = Event("PodNotStarting", message, EventType.WARNING, "Run")
-    return Plan(status=_told(run, message, now, reason), events=(event,), wake_at=runstatus.next_look(run, now))
+    return Plan(status=_told(run, message, now, reason), events=(event,), wake_at=again)
 
 
 def _told(

@@ -72,10 +72,19 @@ def is_taken_over(status: Mapping[str, Any]) -> bool:
     return any(one["reason"] == RunReason.ALREADY_EXECUTED for one in status.get("conditions", ()))
 
 
-def next_look(run: WorkflowRun, now: datetime) -> datetime:
-    """When to look again at a pod that does not start: soon at first, then rarely, since very many may wait long."""
-    waited = now - (run.status.admitted_at or now)
-    return now + min(max(START_WAKE, waited / 6), RAREST_LOOK)
+def pod_awaited_since(run: WorkflowRun, job: Mapping[str, Any] | None, now: datetime) -> datetime:
+    """Since when a pod of the run's present Job is awaited: it was let in, and the Job is there."""
+    let_in = conditions.find(run.status.conditions, RunCondition.ADMITTED)
+    made = job["metadata"].get("creationTimestamp") if job else None
+    times = [let_in.last_transition_time] if let_in else []
+    return max([*times, datetime.fromisoformat(made)] if made else times, default=now)
+
+
+def next_look(since: datetime, now: datetime) -> datetime:
+    """When to look again at a pod that does not start, awaited `since` then: soon at first, later rarely, for very many
+    may wait long.
+    """
+    return now + min(max(START_WAKE, (now - since) / 6), RAREST_LOOK)
 
 
 def timeout_seconds(run: WorkflowRun, settings: Settings) -> int:

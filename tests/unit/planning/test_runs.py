@@ -586,6 +586,17 @@ def test_a_job_that_the_api_server_does_not_take_now_is_told_once_and_tried_agai
     assert again.status is None
 
 
+def test_the_job_of_a_later_attempt_has_the_same_time_to_get_its_pod() -> None:
+    run, made = admitted(), NOW + timedelta(minutes=5)
+    job = {"metadata": {"name": run.status.job_name, "creationTimestamp": "2026-01-02T03:09:05Z"}, "status": {}}
+
+    early = plan(ObservedRun(run, job=job), made + runstatus.START_WAKE / 2)
+    late = plan(ObservedRun(run, job=job), made + runstatus.START_WAKE)
+
+    assert early == Plan(wake_at=made + runstatus.START_WAKE * 1.5)
+    assert "has no pod yet" in status_of(late)["message"]
+
+
 def test_a_job_without_a_pod_says_where_the_reason_stands() -> None:
     run = admitted()
     job = {"metadata": {"name": run.status.job_name}, "status": {}}

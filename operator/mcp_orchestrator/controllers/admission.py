@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mcp_orchestrator.api.limits import Limits
-from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.workflowrun import RunReason
-from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.planning import admission
@@ -122,19 +120,13 @@ class Admission:
 
     def limit_of(self, pool: Pool) -> int | None:
         """The number of places in the pool; None for as many as one likes."""
-        match pool.reason:
-            case RunReason.CLUSTER_LIMIT:
-                return self._limits.max_concurrent_runs
-            case RunReason.NAMESPACE_LIMIT:
-                return self._limits.of_namespace(pool.namespace)
-            case RunReason.TEMPLATE_LIMIT:
-                return _limit(self._store.get(Key(records.TEMPLATE, pool.namespace, pool.name)))
-            case _:
-                return _limit(self._store.get(Key(records.SERVER, pool.namespace, pool.name)))
+        kind = records.TEMPLATE if pool.reason == RunReason.TEMPLATE_LIMIT else records.SERVER
+        owner = self._store.get(Key(kind, pool.namespace, pool.name)) if pool.name else None
+        return admission.limit_of(pool, self._limits, owner)
 
     def _changed(self, key: Key, old: Any, new: Any) -> None:
         if key.kind in (records.TEMPLATE, records.SERVER):
-            if _limit(old) != _limit(new):
+            if admission.own_limit(old) != admission.own_limit(new):
                 self._moved = True
                 self.decide()
             return
@@ -160,10 +152,3 @@ class Admission:
         candidate = self._waiting.pop(key, None)
         if candidate:
             self._queue.remove(candidate)
-
-
-def _limit(record: Any) -> int | None:
-    """The limit that a template or a server has for its runs; None if it has none, or is not there."""
-    if isinstance(record, WorkflowTemplate):
-        return record.spec.concurrency.max_runs if record.spec.concurrency else None
-    return record.spec.max_concurrent_runs if isinstance(record, MCPServer) else None

@@ -101,10 +101,12 @@ def pools(body: Json | None) -> Pools:
     if body is None or not is_active(body):
         return ()
     metadata, status = body["metadata"], body["status"]
-    template = (body.get("spec", {}).get("templateRef") or {}).get("name", "")
     servers = [server["name"] for server in status.get("servers", ())]
     return admission.pools_of(
-        metadata.get("namespace", ""), template, servers, queued_elsewhere=bool(queue_of(metadata.get("labels", {})))
+        metadata.get("namespace", ""),
+        template_of(body),
+        servers,
+        queued_elsewhere=bool(queue_of(metadata.get("labels", {}))),
     )
 
 

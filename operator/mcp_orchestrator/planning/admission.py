@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
+from mcp_orchestrator.api.limits import Limits
+from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.workflowrun import RunReason
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 
 
 class Pool(NamedTuple):
@@ -108,6 +111,24 @@ def admit(
 def order(queue: Queue, used: Mapping[Pool, int], now: datetime, aging_seconds: int = 0) -> tuple[Candidate, ...]:
     """All candidates in the order in which they would start if there were room for them one by one."""
     return admit(queue, used, lambda pool: None, now, aging_seconds)
+
+
+def limit_of(pool: Pool, limits: Limits, owner: object) -> int | None:
+    """The number of places in the pool; None for as many as one likes. `owner` is the template or server it is of."""
+    match pool.reason:
+        case RunReason.CLUSTER_LIMIT:
+            return limits.max_concurrent_runs
+        case RunReason.NAMESPACE_LIMIT:
+            return limits.of_namespace(pool.namespace)
+        case _:
+            return own_limit(owner)
+
+
+def own_limit(owner: object) -> int | None:
+    """The limit that a template or a server has for its runs; None if it has none, or is not there."""
+    if isinstance(owner, WorkflowTemplate):
+        return owner.spec.concurrency.max_runs if owner.spec.concurrency else None
+    return owner.spec.max_concurrent_runs if isinstance(owner, MCPServer) else None
 
 
 def full_pool(pools: Pools, used: Mapping[Pool, int], limit_of: LimitOf) -> Pool | None:

@@ -33,17 +33,9 @@ class Cluster:
 
     def limit_of(self, pool: Pool) -> int | None:
         """The number of places in the pool; None for as many as one likes."""
-        match pool.reason:
-            case RunReason.CLUSTER_LIMIT:
-                return self.limits.max_concurrent_runs if self.limits else None
-            case RunReason.NAMESPACE_LIMIT:
-                return self.limits.of_namespace(pool.namespace) if self.limits else None
-            case RunReason.TEMPLATE_LIMIT:
-                template = self.templates.get((pool.namespace, pool.name))
-                return template.spec.concurrency.max_runs if template and template.spec.concurrency else None
-            case _:
-                server = self.servers.get((pool.namespace, pool.name))
-                return server.spec.max_concurrent_runs if server else None
+        name = (pool.namespace, pool.name)
+        owner = self.templates.get(name) if pool.reason == RunReason.TEMPLATE_LIMIT else self.servers.get(name)
+        return admission.limit_of(pool, self.limits or Limits(), owner)
 
 
 @dataclass(frozen=True, slots=True)

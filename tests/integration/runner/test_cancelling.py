@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from tests.integration.runner import faulty_http
 from tests.integration.runner.calling import a_call, call, failure, real_server
 from tests.integration.runner.faulty_http import Faulty
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -17,12 +15,6 @@ from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner.tools import McpCaller
 
 ERAS = [pytest.param([], id="modern"), pytest.param(["--legacy"], id="handshake")]
-
-
-@pytest_asyncio.fixture
-async def faulty() -> AsyncIterator[Faulty]:
-    async with faulty_http.serving() as running:
-        yield running
 
 
 @pytest.mark.parametrize("options", ERAS)

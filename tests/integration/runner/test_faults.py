@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -34,12 +32,6 @@ PERSON, PROTOCOL, TIMEOUT, TOOL = (
 )
 TRANSPORT, LARGE, SCHEMA = ErrorClass.TRANSPORT, ErrorClass.RESULT_TOO_LARGE, ErrorClass.SCHEMA
 NOT_RUN, TOLD, MAYBE = "the tool did not run", "the server told how it ended", "the tool may have run"
-
-
-@pytest_asyncio.fixture
-async def faulty() -> AsyncIterator[Faulty]:
-    async with faulty_http.serving() as running:
-        yield running
 
 
 def fate(failed: CallFailed) -> str:

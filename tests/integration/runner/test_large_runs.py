@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-import pytest_asyncio
-from tests.integration.runner import faulty_http
 from tests.integration.runner.bucket import BUCKET, KEYS, Bucket
-from tests.integration.runner.calling import real_server
 from tests.integration.runner.faulty_http import Faulty
 from tests.integration.runner.scene import Scene, a_task
 from tests.waiting import eventually
@@ -26,18 +23,6 @@ from mcp_orchestrator.runner import fence, main, packs
 
 STATUS_BYTES = 256 * 1024
 NOWHERE = "http://127.0.0.1:9/mcp"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with real_server() as url:
-        yield url
-
-
-@pytest_asyncio.fixture
-async def faulty() -> AsyncIterator[Faulty]:
-    async with faulty_http.serving() as running:
-        yield running
 
 
 class Scales(Client):

@@ -5,31 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from tests.integration.runner import faulty_http, keyvalue
-from tests.integration.runner.calling import real_server
+from tests.integration.runner import keyvalue
 from tests.integration.runner.faulty_http import Faulty
 from tests.integration.runner.scene import PATIENCE_SECONDS, TRACE, Scene, a_task
 
 from mcp_orchestrator.cluster import resources
 
 STRANGE = "DEL \x7f NEL \x85 LS \u2028 NUL \x00 ESC \x1b[31m \U0001f600 \ufffe"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with real_server() as url:
-        yield url
-
-
-@pytest_asyncio.fixture
-async def faulty() -> AsyncIterator[Faulty]:
-    async with faulty_http.serving() as running:
-        yield running
 
 
 async def test_a_workflow_is_executed_and_reported(scene: Scene, server: str) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from tests.integration.runner import faulty_http
-from tests.integration.runner.calling import real_server
 from tests.integration.runner.faulty_http import Faulty
 from tests.integration.runner.scene import PATIENCE_SECONDS, Scene, a_task
 
@@ -24,18 +21,6 @@ WORKFLOW = {
     "tasks": [a_task("long", "t"), a_task("next", "add", {"a": 1, "b": 1}, server="y", dependsOn=["long"])],
     "finally": [FINALLY],
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with real_server() as url:
-        yield url
-
-
-@pytest_asyncio.fixture
-async def faulty() -> AsyncIterator[Faulty]:
-    async with faulty_http.serving() as running:
-        yield running
 
 
 def phases(status: dict[str, Any]) -> dict[str, str]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-import pytest_asyncio
-from tests.integration.runner import faulty_http
 from tests.integration.runner.calling import TRACE, a_call, call, failure, real_server
 from tests.integration.runner.faulty_http import Faulty
 
@@ -23,12 +21,6 @@ from mcp_orchestrator.runner.tools import McpCaller
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
     with real_server(*request.param) as url:
         yield url
-
-
-@pytest_asyncio.fixture
-async def faulty() -> AsyncIterator[Faulty]:
-    async with faulty_http.serving() as running:
-        yield running
 
 
 # --- a real server ---------------------------------------------------------------------------------------------------

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 
-import aiohttp
-
-from mcp_orchestrator.cluster import errors
+from mcp_orchestrator.cluster import errors, watch
 from mcp_orchestrator.cluster.client import Client, Object
 from mcp_orchestrator.cluster.resources import Resource
+from mcp_orchestrator.cluster.watch import Change, ChangeType
 
 WATCH_SECONDS = 60
 """How long one watch is asked for; the next begins with the object as it is then, so nothing is missed for good."""
@@ -30,17 +28,15 @@ async def states(client: Client, resource: Resource, name: str, namespace: str) 
     seen = clock()
     while True:
         try:
-            async for change in _watched(client, resource, body):
-                if change["type"] not in ("ADDED", "MODIFIED", "DELETED"):
-                    break
-                if change["type"] == "DELETED":
+            async for change in _changes(client, resource, body):
+                if change.type == ChangeType.DELETED:
                     return
-                body, seen = change["object"], clock()
+                body, seen = change.object, clock()
                 yield body
             newer = await client.get(resource, name, namespace)
         except errors.NotFound:
             return
-        except (errors.Unavailable, aiohttp.ClientError, TimeoutError, OSError) as error:
+        except errors.Unavailable as error:
             if clock() - seen > PATIENCE_SECONDS:
                 raise errors.Unavailable(f"no answer for {PATIENCE_SECONDS:.0f} s: {error}") from error
             await asyncio.sleep(PAUSE_SECONDS)
@@ -53,25 +49,23 @@ async def states(client: Client, resource: Resource, name: str, namespace: str) 
             yield body
 
 
-async def _watched(client: Client, resource: Resource, body: Object) -> AsyncIterator[Object]:
+async def _changes(client: Client, resource: Resource, body: Object) -> AsyncIterator[Change]:
     """The changes that one watch tells. What it can't tell, the next look at the object does."""
     metadata = body["metadata"]
-    params = {
-        "watch": "true",
-        "fieldSelector": f"metadata.name={metadata['name']}",
-        "resourceVersion": metadata["resourceVersion"],
-        "timeoutSeconds": str(WATCH_SECONDS),
-    }
-    url = client.server + resource.path(metadata["namespace"])
-    patience = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=WATCH_SECONDS + 10)
-    # An object of ours may be larger than what a line is given by default.
-    async with client.session.get(url, params=params, timeout=patience) as response:
-        if response.status != 200:
-            await asyncio.sleep(PAUSE_SECONDS)
-            return
-        rest = b""
-        async for chunk in response.content.iter_any():
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                if line.strip():
-                    yield json.loads(line)
+    found = watch.changes(
+        client,
+        resource,
+        metadata["namespace"],
+        since=metadata["resourceVersion"],
+        field_selector=f"metadata.name={metadata['name']}",
+        seconds=WATCH_SECONDS,
+    )
+    try:
+        async for change in found:
+            if change.type != ChangeType.BOOKMARK:
+                yield change
+    except errors.Unavailable:
+        raise
+    except errors.ApiError:
+        # That version is forgotten, or who looks may not watch.
+        await asyncio.sleep(PAUSE_SECONDS)

@@ -30,6 +30,7 @@ from mcp_orchestrator.controllers.cleanup import CLEANUP, Cleanup
 from mcp_orchestrator.controllers.probe import HttpProbe, Probe
 from mcp_orchestrator.controllers.receipts import Receipts
 from mcp_orchestrator.controllers.reconcile import Controller, Reconciler
+from mcp_orchestrator.controllers.reflector import Reflector
 from mcp_orchestrator.controllers.runs import Runs
 from mcp_orchestrator.controllers.scenes import Scenes
 from mcp_orchestrator.controllers.servers import Servers
@@ -150,6 +151,11 @@ class Operator:
         self.store = records.new_store()
         self.queue: WorkQueue[Key] = WorkQueue("mcp-orchestrator")
         self.sweeper = Sweeper(client, self.store, settings.watch_namespaces)
+        self._children = [
+            Reflector(client, self.store, resource, namespace=namespace, label_selector=label)
+            for resource, label in records.CHILDREN.items()
+            for namespace in settings.watch_namespaces or ("",)
+        ]
         self.recorder = Recorder(client, instance=settings.identity)
         self._expiries = {
             "answers": expiry.of_answers(client, settings.watch_namespaces, settings.cache_max_answers),
@@ -181,6 +187,8 @@ class Operator:
     async def sync(self) -> None:
         """Fill the store, and queue everything: runs in the order of their creation, so that a restart keeps it."""
         await self.sweeper.sweep()
+        for children in self._children:
+            await children.list()
         records.Waker(self.store, self.queue.add)
         for key in self._oldest_first():
             self.queue.add(key)
@@ -197,6 +205,7 @@ class Operator:
         running = [
             self._work,
             asyncio.create_task(self.sweeper.run(), name="sweep"),
+            *(asyncio.create_task(children.run(), name=f"watch {children}") for children in self._children),
             asyncio.create_task(self.recorder.run(), name="events"),
             asyncio.create_task(self._explain(), name="explain"),
             asyncio.create_task(limits.follow(self.settings, self._limits, self._set_limits), name="limits"),

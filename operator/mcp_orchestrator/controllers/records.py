@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from mcp_orchestrator.api.control import ConcurrencyPolicy
@@ -12,11 +12,13 @@ from mcp_orchestrator.api.reading import Unreadable, read
 from mcp_orchestrator.api.workflowrun import FINAL_PHASES, RunPhase, WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.cluster import resources
+from mcp_orchestrator.cluster.resources import Resource
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.planning import admission, cleanup, concurrency
 from mcp_orchestrator.planning.admission import Pools
 from mcp_orchestrator.planning.concurrency import Rival, Rivals
-from mcp_orchestrator.planning.runjob import queue_of
+from mcp_orchestrator.planning.manifests import SERVER_LABEL
+from mcp_orchestrator.planning.runjob import RUN_LABEL, queue_of
 
 SERVER = resources.MCP_SERVERS.kind
 TEMPLATE = resources.WORKFLOW_TEMPLATES.kind
@@ -26,6 +28,14 @@ DEPLOYMENT = resources.DEPLOYMENTS.kind
 SERVICE = resources.SERVICES.kind
 
 OWN_KINDS = (SERVER, TEMPLATE, RUN)
+CHILDREN: Mapping[Resource, str] = {
+    resources.JOBS: RUN_LABEL,
+    resources.DEPLOYMENTS: SERVER_LABEL,
+    resources.SERVICES: SERVER_LABEL,
+}
+"""What our objects own and the store keeps, and the label by which it is found."""
+PAGE_SIZE = 100
+"""How many objects of a list are there as they came, all at once: the memory of a start depends on it."""
 
 Json = dict[str, Any]
 

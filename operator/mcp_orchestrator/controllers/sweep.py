@@ -1,4 +1,4 @@
-"""Lists everything and makes the store agree: at the start, when kopf lists again, and every ten minutes.
+"""Lists what kopf watches and makes the store agree: at the start, when kopf lists again, and every ten minutes.
 
 kopf loses the deletions that happen while a watch is down; the sweep finds them.
 """
@@ -13,8 +13,9 @@ from functools import partial
 from mcp_orchestrator.cluster import errors
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.cluster.resources import Resource
+from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.store import Store
-from mcp_orchestrator.controllers.watching import WATCHED
+from mcp_orchestrator.controllers.watching import HANDLED
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +39,14 @@ class Sweeper:
         self._relisted.add(resource)
         self._wake.set()
 
-    async def sweep(self, wanted: Sequence[Resource] = tuple(WATCHED)) -> None:
+    async def sweep(self, wanted: Sequence[Resource] = HANDLED) -> None:
         """List the kinds and replace what the store has of them. Raises the client's errors."""
         for resource in wanted:
             for namespace in self._namespaces:
                 found = await self._client.list_all(
                     resource,
                     namespace,
-                    label_selector=WATCHED[resource],
+                    limit=records.PAGE_SIZE,
                     convert=partial(self._store.entry, resource.kind),
                 )
                 self._store.replace(resource.kind, found.items, found.resource_version, namespace)
@@ -53,7 +54,7 @@ class Sweeper:
     async def run(self) -> None:
         """Sweep for ever."""
         while True:
-            wanted: Sequence[Resource] = tuple(WATCHED)
+            wanted: Sequence[Resource] = HANDLED
             try:
                 async with asyncio.timeout(EVERY_SECONDS):
                     await self._wake.wait()

@@ -1,4 +1,4 @@
-"""kopf: watches our kinds and their children, and puts what it sees into the store. Decides nothing.
+"""kopf: watches our kinds, and puts what it sees into the store. Decides nothing. Their children: see `reflector`.
 
 Only event handlers: they write nothing on users' objects, neither annotations nor finalizers.
 """
@@ -6,7 +6,7 @@ Only event handlers: they write nothing on users' objects, neither annotations n
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import kopf
@@ -15,20 +15,11 @@ from mcp_orchestrator.api.base import GROUP
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.config import Connection
 from mcp_orchestrator.cluster.resources import Resource
+from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.store import Key, Store
-from mcp_orchestrator.planning.manifests import SERVER_LABEL
-from mcp_orchestrator.planning.runjob import RUN_LABEL
 
-PAGE_SIZE = 500
-WATCHED: Mapping[Resource, str] = {
-    resources.MCP_SERVERS: "",
-    resources.WORKFLOW_TEMPLATES: "",
-    resources.WORKFLOW_RUNS: "",
-    resources.JOBS: RUN_LABEL,
-    resources.DEPLOYMENTS: SERVER_LABEL,
-    resources.SERVICES: SERVER_LABEL,
-}
-"""What is watched, and the label that an object must have."""
+HANDLED = (resources.MCP_SERVERS, resources.WORKFLOW_TEMPLATES, resources.WORKFLOW_RUNS)
+"""What kopf watches."""
 
 
 class NullDiffBase(kopf.DiffBaseStorage):
@@ -52,12 +43,10 @@ def settings() -> kopf.OperatorSettings:
     tuned.scanning.disabled = True
     tuned.posting.enabled = False
     tuned.peering.standalone = True
-    tuned.watching.chunk_size = PAGE_SIZE
+    tuned.watching.chunk_size = records.PAGE_SIZE
     tuned.watching.connect_timeout = 5
-    for resource, label in WATCHED.items():
-        if label:
-            tuned.watching.label_selectors[resource.group, resource.version, resource.plural] = label
-    tuned.queueing.idle_timeout = 0.5
+    # For so long kopf holds on to an object that nothing happens to any more: at the start that is to all of them.
+    tuned.queueing.idle_timeout = 0.1
     tuned.networking.request_timeout = 30
     tuned.networking.connect_timeout = 5
     tuned.persistence.diffbase_storage = NullDiffBase()
@@ -78,7 +67,7 @@ def registry(connection: Connection, store: Store, relisted: Callable[[Resource]
             default_namespace=connection.namespace,
         )
 
-    for resource in WATCHED:
+    for resource in HANDLED:
         _register(handlers, resource, store, relisted)
     return handlers
 

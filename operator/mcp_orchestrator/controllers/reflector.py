@@ -1,0 +1,83 @@
+"""Keeps the store's records of one kind as the cluster has them: a list, then each change. Made by `operator`.
+
+For the children of our objects, which no handler of kopf's is about: what it costs kopf to handle an event, and to
+remember its object, is many times what it takes to note one (docs/decisions/0019-children-without-kopf.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+
+from mcp_orchestrator.cluster import errors, watch
+from mcp_orchestrator.cluster.client import Client
+from mcp_orchestrator.cluster.resources import Resource
+from mcp_orchestrator.cluster.watch import ChangeType
+from mcp_orchestrator.controllers import records
+from mcp_orchestrator.controllers.store import Key, Store
+
+logger = logging.getLogger(__name__)
+
+RECONNECT_SECONDS = 0.1
+RETRY_SECONDS = 2.0
+
+
+class Reflector:
+    """The records of one kind, in one namespace or, without one, in all."""
+
+    def __init__(
+        self, client: Client, store: Store, resource: Resource, *, namespace: str = "", label_selector: str = ""
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._resource = resource
+        self._namespace = namespace
+        self._label_selector = label_selector
+        self._version = ""
+
+    def __str__(self) -> str:
+        return self._resource.plural
+
+    async def list(self) -> None:
+        """Make the store agree with a list. Raises the client's errors."""
+        found = await self._client.list_all(
+            self._resource,
+            self._namespace,
+            label_selector=self._label_selector,
+            limit=records.PAGE_SIZE,
+            convert=partial(self._store.entry, self._resource.kind),
+        )
+        self._store.replace(self._resource.kind, found.items, found.resource_version, self._namespace)
+        self._version = found.resource_version
+
+    async def run(self) -> None:
+        """Take in each change from the list on, for ever; list again when changes may have been missed."""
+        while True:
+            try:
+                if not self._version:
+                    await self.list()
+                await self._follow()
+                await asyncio.sleep(RECONNECT_SECONDS)
+            except errors.Expired:
+                self._version = ""
+            except errors.ApiError as error:
+                logger.warning("the watch of %s begins again: %s", self._resource.plural, error.message)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _follow(self) -> None:
+        changes = watch.changes(
+            self._client,
+            self._resource,
+            self._namespace,
+            since=self._version,
+            label_selector=self._label_selector,
+        )
+        async for change in changes:
+            if change.type == ChangeType.DELETED:
+                metadata = change.object["metadata"]
+                key = Key(self._resource.kind, metadata.get("namespace", ""), metadata["name"])
+                self._store.delete(key, metadata["uid"], change.version)
+            elif change.type != ChangeType.BOOKMARK:
+                self._store.upsert(self._resource.kind, change.object)
+            self._version = change.version

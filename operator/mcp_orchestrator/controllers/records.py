@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
@@ -63,9 +64,8 @@ def slim_run(body: Json) -> Json:
     if not is_final(body):
         whole = _only(body, "metadata", "spec", "status")
         if "conditions" in status:
-            whole["status"] = _shared(status) | {
-                "conditions": [_shared(condition) for condition in status["conditions"]]
-            }
+            conditions = [_condition(*condition.items()) for condition in status["conditions"]]
+            whole["status"] = _shared(status) | {"conditions": conditions}
         return whole
     known = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     kept = ("phase", "admittedAt", "completionTime", "observedGeneration")
@@ -80,6 +80,12 @@ def slim_run(body: Json) -> Json:
 def _shared(fields: Json) -> Json:
     """The same with its texts, which thousands of runs may have in common, in memory once."""
     return {name: sys.intern(value) if isinstance(value, str) else value for name, value in fields.items()}
+
+
+@functools.lru_cache(maxsize=4096)
+def _condition(*items: tuple[str, Any]) -> Json:
+    """One object for all conditions that are alike, as those of runs are that came in the same second."""
+    return _shared(dict(items))
 
 
 def slim_job(body: Json) -> Json:

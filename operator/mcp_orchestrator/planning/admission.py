@@ -8,6 +8,7 @@ priority goes first, then the namespace with the fewest runs, then the oldest.
 from __future__ import annotations
 
 import bisect
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -35,7 +36,13 @@ def pools_of(namespace: str, template: str, servers: Iterable[str], *, queued_el
 
     The capacity of the cluster and of the namespace is not ours to give to a run that is `queued_elsewhere`.
     """
-    narrow = [Pool(RunReason.SERVER_LIMIT, namespace, server) for server in sorted(servers)]
+    return _pools(namespace, template, tuple(sorted(servers)), queued_elsewhere)
+
+
+@functools.lru_cache(maxsize=4096)
+def _pools(namespace: str, template: str, servers: tuple[str, ...], queued_elsewhere: bool) -> Pools:
+    """One object for all the runs of a template: thousands may wait."""
+    narrow = [Pool(RunReason.SERVER_LIMIT, namespace, server) for server in servers]
     if template:
         narrow.append(Pool(RunReason.TEMPLATE_LIMIT, namespace, template))
     wide = () if queued_elsewhere else (Pool(RunReason.NAMESPACE_LIMIT, namespace), CLUSTER)

@@ -12,7 +12,7 @@ from mcp_orchestrator.api.limits import Limits
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.workflowrun import RunPhase, RunReason, WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate, WorkflowTemplateSpec
-from mcp_orchestrator.planning import admission, forecast, resolution, starting
+from mcp_orchestrator.planning import admission, candidates, forecast, resolution
 from mcp_orchestrator.planning.admission import CLUSTER, Candidate, Pool, Queue
 from mcp_orchestrator.planning.forecast import Active
 from mcp_orchestrator.planning.resolution import Resolved, Surroundings
@@ -95,7 +95,7 @@ def _active(run: WorkflowRun) -> Active:
     status = run.status
     estimate = status.template.spec.estimated_duration_seconds if status.template else None
     start = (status.runner.start_time if status.runner else None) or status.admitted_at
-    pools = starting.pools(run, status.servers)
+    pools = candidates.pools(run, status.servers)
     if estimate is None or start is None:
         return Active(pools, None)
     return Active(pools, start + timedelta(seconds=estimate + (status.paused_seconds or 0)))
@@ -106,14 +106,14 @@ def _candidate(run: WorkflowRun, cluster: Cluster) -> Candidate | None:
     if run.status.phase != RunPhase.QUEUED:
         return None
     if run.status.template:
-        return starting.candidate(run, Resolved(run.status.template, run.status.servers))
+        return candidates.candidate(run, Resolved(run.status.template, run.status.servers))
     namespace = run.metadata.namespace
     around = Surroundings(
         templates={name: found for (place, name), found in cluster.templates.items() if place == namespace},
         servers={name: found for (place, name), found in cluster.servers.items() if place == namespace},
     )
     found = resolution.resolve(run, around)
-    return starting.candidate(run, found) if isinstance(found, Resolved) else None
+    return candidates.candidate(run, found) if isinstance(found, Resolved) else None
 
 
 def _priority(run: WorkflowRun, cluster: Cluster) -> Priority:

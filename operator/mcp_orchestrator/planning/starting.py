@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.control import Cancellation, CancelMode
-from mcp_orchestrator.api.workflowrun import ResolvedServer, RunCondition, RunPhase, RunReason, WorkflowRun
+from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, RunReason, WorkflowRun
 from mcp_orchestrator.planning import (
-    admission,
     attempts,
+    candidates,
     concurrency,
     endings,
     kueue,
     manifests,
     receipts,
     resolution,
-    runjob,
     runstatus,
 )
-from mcp_orchestrator.planning.admission import Candidate, Pools
 from mcp_orchestrator.planning.endings import Last
 from mcp_orchestrator.planning.observed import ObservedRun, Obstacle
 from mcp_orchestrator.planning.plan import Event, Plan
@@ -63,7 +60,7 @@ def before_admission(observed: ObservedRun, settings: Settings, now: datetime) -
         return _wait_for(run, found, now)
     if observed.slot:
         return _readmit(run, order, settings, now) if begun else _admit(observed, found, settings, now)
-    queued = Plan(candidate=candidate(run, found))
+    queued = Plan(candidate=candidates.candidate(run, found))
     if observed.obstacle is None:
         return queued
     fields: dict[str, Any] = {"cancellation": order} if order else {}
@@ -110,29 +107,6 @@ def has_finally_to_run(run: WorkflowRun, order: Cancellation) -> bool:
     """Whether the run must get a slot once more before it ends: something of it ran, and its finally did not."""
     template = run.status.template
     return bool(order.mode == CancelMode.GRACEFUL and run.status.runner and template and template.spec.finally_)
-
-
-def candidate(run: WorkflowRun, found: Resolved) -> Candidate:
-    """The run as the queue sees it."""
-    workflow, metadata = found.template.spec, run.metadata
-    return Candidate(
-        created=metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC),
-        namespace=metadata.namespace,
-        name=metadata.name,
-        pools=pools(run, found.servers),
-        level=(run.spec.priority or workflow.priority).level,
-        estimate_seconds=workflow.estimated_duration_seconds,
-    )
-
-
-def pools(run: WorkflowRun, servers: Iterable[ResolvedServer]) -> Pools:
-    """The pools that the run takes a place in, with the servers that it calls."""
-    return admission.pools_of(
-        run.metadata.namespace,
-        run.spec.template_ref.name if run.spec.template_ref else "",
-        [server.name for server in servers],
-        queued_elsewhere=bool(runjob.queue_name(run)),
-    )
 
 
 # --- waiting ---------------------------------------------------------------------------------------------------------

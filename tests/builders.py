@@ -19,7 +19,7 @@ from mcp_orchestrator.api.workflowtemplate import (
     WorkflowTemplate,
     WorkflowTemplateSpec,
 )
-from mcp_orchestrator.planning.resolution import Surroundings
+from mcp_orchestrator.planning.workflows.resolution import Surroundings
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TIME_SCHEMA: Mapping[str, Any] = {

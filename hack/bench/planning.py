@@ -19,8 +19,8 @@ from mcp_orchestrator.api.base import ObjectMeta
 from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, StdioSource, Tool
 from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunSpec
 from mcp_orchestrator.api.workflowtemplate import Task, TemplateReference, TemplateSpec, WorkflowTemplate
-from mcp_orchestrator.planning import checks, resolution
-from mcp_orchestrator.planning.resolution import Resolved, Surroundings
+from mcp_orchestrator.planning.workflows import checks, resolution
+from mcp_orchestrator.planning.workflows.resolution import Resolved, Surroundings
 
 TEMPLATES = 9
 BUDGET_MILLISECONDS = 20

@@ -14,13 +14,13 @@ import pytest
 
 from console.progress import Progress
 from localcluster import build, state
-from mcp_orchestrator.planning.observed import ObservedRun
+from mcp_orchestrator.planning.runs.observed import ObservedRun
 from tests import cluster
 from tests.builders import a_run, a_server, around
 from tests.oracles import kstatus
 from tests.oracles.kstatus import Verdict
-from tests.unit.planning.test_control import suspended, told
-from tests.unit.planning.test_runs import (
+from tests.unit.planning.runs.test_control import suspended, told
+from tests.unit.planning.runs.test_decision import (
     ACTIVE,
     QUEUED,
     READY,

@@ -17,7 +17,7 @@ import orjson
 from mcp_orchestrator.api.base import RUNNER_MANAGER
 from mcp_orchestrator.cluster import config, errors, resources
 from mcp_orchestrator.cluster.client import Client
-from mcp_orchestrator.planning.runjob import RUN_LABEL
+from mcp_orchestrator.planning.children.runjob import RUN_LABEL
 from mcp_orchestrator.settings import clock
 
 AGENT = "bench-runner"

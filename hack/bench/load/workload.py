@@ -12,7 +12,7 @@ from mcp_orchestrator.api.base import OPERATOR_MANAGER
 from mcp_orchestrator.api.control import Priority
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.client import Client
-from mcp_orchestrator.planning.runjob import RUN_LABEL
+from mcp_orchestrator.planning.children.runjob import RUN_LABEL
 
 AT_ONCE = 32
 PRIORITIES = (Priority.LOW, Priority.MEDIUM, Priority.HIGH)

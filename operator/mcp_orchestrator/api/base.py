@@ -59,7 +59,7 @@ class Model(BaseModel):
 TaskName = Annotated[str, StringConstraints(pattern=TASK_NAME, max_length=63)]
 VariableName = Annotated[str, StringConstraints(pattern=VARIABLE_NAME, max_length=63)]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
-"""A CEL expression; whether it is sound, planning.checks says."""
+"""A CEL expression; whether it is sound, planning.workflows.checks says."""
 ParameterName = Annotated[str, StringConstraints(pattern=PARAMETER_NAME, max_length=63)]
 ObjectName = Annotated[str, StringConstraints(pattern=OBJECT_NAME, max_length=253)]
 ServerName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=50)]

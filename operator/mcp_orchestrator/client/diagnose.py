@@ -19,8 +19,10 @@ from mcp_orchestrator.client.cluster import Access, Cluster, opened
 from mcp_orchestrator.client.exits import Exit
 from mcp_orchestrator.client.terminal import Terminal
 from mcp_orchestrator.cluster import errors, resources, scenes
-from mcp_orchestrator.planning import advice, diagnosis, evidence, manifests, pods, runstatus
-from mcp_orchestrator.planning.scene import Object, Scene, ServerScene, is_about
+from mcp_orchestrator.planning.children import manifests
+from mcp_orchestrator.planning.diagnosis import advice, evidence, failures, pods
+from mcp_orchestrator.planning.diagnosis.scene import Object, Scene, ServerScene, is_about
+from mcp_orchestrator.planning.runs import runstatus
 
 LOG_LINES = 15
 
@@ -142,7 +144,7 @@ async def _look(cluster: Cluster, run: WorkflowRun) -> Scene:
 def _server_of(run: WorkflowRun) -> str:
     """The server that the failed task calls; empty if there is none."""
     found, template = run.status.diagnosis, run.status.template
-    task = diagnosis.task_of(found.task, template) if found and found.task and template else None
+    task = failures.task_of(found.task, template) if found and found.task and template else None
     return (task.server or "") if task else ""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from mcp_orchestrator.api.workflowtemplate import Parameter
 from mcp_orchestrator.client.exits import Failed
 from mcp_orchestrator.client.terminal import Terminal
-from mcp_orchestrator.planning import parameters as planned
+from mcp_orchestrator.planning.workflows import parameters as planned
 
 
 def parameters(given: Iterable[str], declared: tuple[Parameter, ...] | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.findings import Rule
 from mcp_orchestrator.client.sources import Document
 from mcp_orchestrator.client.terminal import Terminal
-from mcp_orchestrator.planning import graph
+from mcp_orchestrator.planning.workflows import graph
 
 
 def run(file: str, template: str, output: str) -> Exit:

@@ -23,8 +23,8 @@ from mcp_orchestrator.client.manifests import Manifests
 from mcp_orchestrator.client.progress import Progress
 from mcp_orchestrator.client.resultsfile import WorkflowResult, counted
 from mcp_orchestrator.client.terminal import Terminal
-from mcp_orchestrator.planning import nesting, parameters, resolution
-from mcp_orchestrator.planning.resolution import Rejected, Resolved, Surroundings, Waiting
+from mcp_orchestrator.planning.workflows import nesting, parameters, resolution
+from mcp_orchestrator.planning.workflows.resolution import Rejected, Resolved, Surroundings, Waiting
 from mcp_orchestrator.runner.records import Ending, UnitRecord
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.secrets import HIDDEN, Secrets

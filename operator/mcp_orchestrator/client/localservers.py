@@ -17,7 +17,8 @@ from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerStatus
 from mcp_orchestrator.api.pods import EnvironmentVariable, KeySelector
 from mcp_orchestrator.client.exits import Failed
 from mcp_orchestrator.client.manifests import Manifests
-from mcp_orchestrator.planning import manifests, servers
+from mcp_orchestrator.planning.children import manifests
+from mcp_orchestrator.planning.servers import decision
 from mcp_orchestrator.settings import PREFIX, Settings, clock
 
 END_SECONDS = 5.0
@@ -67,16 +68,16 @@ async def _started(server: MCPServer, held: Manifests, stack: AsyncExitStack, st
         raise Failed(f'MCPServer "{name}": its command {command} is not in the PATH of this machine: install it')
     gateway, port = await stack.enter_async_context(_gateway(server, environ))
     report = await _checked(name, port, start_seconds)
-    planned = servers.plan_server(_observed(server, report), Settings(), clock()).status
+    planned = decision.plan_server(_observed(server, report), Settings(), clock()).status
     status = MCPServerStatus.model_validate(planned or {})
     return Running(server.model_copy(update={"status": status}), f"http://127.0.0.1:{port}/mcp", gateway)
 
 
-def _observed(server: MCPServer, report: GatewayReport) -> servers.ObservedServer:
+def _observed(server: MCPServer, report: GatewayReport) -> decision.ObservedServer:
     """The server as the operator would see it, with its one pod ready."""
     counts = {"replicas": 1, "readyReplicas": 1, "updatedReplicas": 1, "observedGeneration": 1}
     deployment = {"metadata": {"generation": 1}, "status": counts}
-    return servers.ObservedServer(server=server, deployment=deployment, report=report)
+    return decision.ObservedServer(server=server, deployment=deployment, report=report)
 
 
 @asynccontextmanager

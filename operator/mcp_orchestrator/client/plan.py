@@ -23,8 +23,8 @@ from mcp_orchestrator.client.localrun import Order
 from mcp_orchestrator.client.terminal import Terminal
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.resources import Resource
-from mcp_orchestrator.planning import graph, parameters, resolution
-from mcp_orchestrator.planning.resolution import Resolved, Surroundings
+from mcp_orchestrator.planning.workflows import graph, parameters, resolution
+from mcp_orchestrator.planning.workflows.resolution import Resolved, Surroundings
 
 M = TypeVar("M", MCPServer, WorkflowTemplate)
 

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.workflowrun import TaskPhase, TaskStatus
 from mcp_orchestrator.client.terminal import Terminal
-from mcp_orchestrator.planning import runstatus, wording
+from mcp_orchestrator.planning import wording
+from mcp_orchestrator.planning.runs import runstatus
 
 _LOOKS = {
     TaskPhase.PENDING: ("·", "dim"),

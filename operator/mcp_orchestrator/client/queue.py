@@ -22,8 +22,9 @@ from mcp_orchestrator.client.runs import show_data
 from mcp_orchestrator.client.terminal import Terminal
 from mcp_orchestrator.cluster import errors, resources
 from mcp_orchestrator.cluster.resources import Resource
-from mcp_orchestrator.planning import outlook, runstatus
-from mcp_orchestrator.planning.outlook import Outlook, Place
+from mcp_orchestrator.planning.queue import outlook
+from mcp_orchestrator.planning.queue.outlook import Outlook, Place
+from mcp_orchestrator.planning.runs import runstatus
 
 HEADS = ("#", "RUN", "TEMPLATE", "PRIORITY", "WAITING", "REASON", "EXPECTED START")
 LIMITS_KEY = "limits.yaml"

@@ -16,7 +16,7 @@ from mcp_orchestrator.client import given, runs
 from mcp_orchestrator.client.cluster import Access, Cluster, opened, readable
 from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.resultsfile import counted
-from mcp_orchestrator.planning.runjob import PRIORITY_LABEL, QUEUE_LABEL
+from mcp_orchestrator.planning.children.runjob import PRIORITY_LABEL, QUEUE_LABEL
 
 ORDERS = ("suspend", "cancel", "idempotencyKey")
 """What of a spec was said to that one run. Its key is used up."""

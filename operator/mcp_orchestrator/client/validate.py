@@ -17,7 +17,9 @@ from mcp_orchestrator.client.exits import Exit
 from mcp_orchestrator.client.findings import Finding, Rule, Severity
 from mcp_orchestrator.client.sources import Document, Sources
 from mcp_orchestrator.client.terminal import Terminal
-from mcp_orchestrator.planning import checks, mistakes, nesting, parameters, schedules, shape
+from mcp_orchestrator.planning import mistakes
+from mcp_orchestrator.planning.templates import schedules
+from mcp_orchestrator.planning.workflows import checks, nesting, parameters, shape
 
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 _ELSEWHERE = re.compile(r"WorkflowTemplate (\S+) (spec.*)", re.DOTALL)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from mcp_orchestrator.api.base import OPERATOR_MANAGER
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.client import Client
-from mcp_orchestrator.planning import manifests
+from mcp_orchestrator.planning.children import manifests
 
 RENEW_AFTER = timedelta(minutes=10)
 """How long a namespace's account is trusted to be there still."""

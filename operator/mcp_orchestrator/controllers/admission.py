@@ -1,4 +1,4 @@
-"""Who may start: keeps the candidates and counts the places in use, and asks planning.admission when either changes."""
+"""Who may start: keeps the candidates, counts the places in use, and asks planning.queue when either changes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mcp_orchestrator.api.limits import Limits
 from mcp_orchestrator.api.workflowrun import RunReason
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.store import Key, Store
-from mcp_orchestrator.planning import admission
-from mcp_orchestrator.planning.admission import CLUSTER, Candidate, Draft, Pool, Queue
+from mcp_orchestrator.planning.queue import admission
+from mcp_orchestrator.planning.queue.admission import CLUSTER, Candidate, Draft, Pool, Queue
 from mcp_orchestrator.settings import clock
 
 EXPLAINED = 100

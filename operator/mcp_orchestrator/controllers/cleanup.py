@@ -16,8 +16,9 @@ from mcp_orchestrator.cluster import errors, resources
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.store import Key, Store
-from mcp_orchestrator.planning import cleanup, manifests, runjob
-from mcp_orchestrator.planning.cleanup import Action, EndedRun, Step
+from mcp_orchestrator.planning.children import manifests, runjob
+from mcp_orchestrator.planning.templates import cleanup
+from mcp_orchestrator.planning.templates.cleanup import Action, EndedRun, Step
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,9 @@ from mcp_orchestrator import settings
 from mcp_orchestrator.cluster import errors
 from mcp_orchestrator.cluster.client import Client, Object
 from mcp_orchestrator.cluster.resources import CACHED_ANSWERS, RUN_RECEIPTS, Resource
-from mcp_orchestrator.planning import cachedanswers, receipts
+from mcp_orchestrator.planning.calls import cachedanswers
 from mcp_orchestrator.planning.expiry import Kept
+from mcp_orchestrator.planning.runs import receipts
 
 logger = logging.getLogger(__name__)
 

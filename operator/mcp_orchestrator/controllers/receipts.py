@@ -15,9 +15,9 @@ from mcp_orchestrator.cluster import errors
 from mcp_orchestrator.cluster.client import Client, Object
 from mcp_orchestrator.cluster.resources import RUN_RECEIPTS, WORKFLOW_RUNS
 from mcp_orchestrator.controllers import records
-from mcp_orchestrator.planning import receipts
 from mcp_orchestrator.planning.plan import Plan
-from mcp_orchestrator.planning.receipts import Found
+from mcp_orchestrator.planning.runs import receipts
+from mcp_orchestrator.planning.runs.receipts import Found
 
 
 class Receipts:

@@ -15,11 +15,12 @@ from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.resources import Resource
 from mcp_orchestrator.controllers.store import Key, Store
-from mcp_orchestrator.planning import admission, cleanup, concurrency
-from mcp_orchestrator.planning.admission import Pools
-from mcp_orchestrator.planning.concurrency import Rival, Rivals
-from mcp_orchestrator.planning.manifests import SERVER_LABEL
-from mcp_orchestrator.planning.runjob import RUN_LABEL, queue_of
+from mcp_orchestrator.planning.children.manifests import SERVER_LABEL
+from mcp_orchestrator.planning.children.runjob import RUN_LABEL, queue_of
+from mcp_orchestrator.planning.queue import admission, concurrency
+from mcp_orchestrator.planning.queue.admission import Pools
+from mcp_orchestrator.planning.queue.concurrency import Rival, Rivals
+from mcp_orchestrator.planning.templates import cleanup
 
 SERVER = resources.MCP_SERVERS.kind
 TEMPLATE = resources.WORKFLOW_TEMPLATES.kind

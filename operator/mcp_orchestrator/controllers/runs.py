@@ -19,11 +19,12 @@ from mcp_orchestrator.controllers.receipts import Receipts
 from mcp_orchestrator.controllers.scenes import Scenes
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.controllers.writing import Writer
-from mcp_orchestrator.planning import attempts, concurrency, endings, kueue, runs, runstatus
-from mcp_orchestrator.planning.observed import ObservedRun, Obstacle
 from mcp_orchestrator.planning.plan import Plan
-from mcp_orchestrator.planning.resolution import Surroundings
+from mcp_orchestrator.planning.queue import concurrency
+from mcp_orchestrator.planning.runs import attempts, decision, endings, kueue, runstatus
+from mcp_orchestrator.planning.runs.observed import ObservedRun, Obstacle
 from mcp_orchestrator.planning.unreadable import plan_unreadable
+from mcp_orchestrator.planning.workflows.resolution import Surroundings
 from mcp_orchestrator.settings import Settings, clock
 
 GUIDE_WORDS = {RunPhase.SUCCEEDED: "completed", RunPhase.FAILED: "failed", RunPhase.CANCELLED: "cancelled"}
@@ -101,18 +102,18 @@ class Runs:
                 observed = replace(observed, slot=True)
             else:
                 observed = replace(observed, obstacle=Obstacle(*self._admission.obstacle(plan.candidate)))
-            return runs.plan_run(observed, self._settings, clock())
+            return decision.plan_run(observed, self._settings, clock())
         if not plan.uses_slot:
             self._admission.withdraw(key)
         return plan
 
     async def _plan(self, observed: ObservedRun) -> Plan:
         """The plan, with what it asks for looked at."""
-        plan = runs.plan_run(observed, self._settings, clock())
+        plan = decision.plan_run(observed, self._settings, clock())
         if plan.question is None:
             return plan
         scene = await self._scenes.look(observed, plan.question)
-        return runs.plan_run(replace(observed, scene=scene), self._settings, clock())
+        return decision.plan_run(replace(observed, scene=scene), self._settings, clock())
 
     async def _write_then_create(self, key: Key, run: WorkflowRun, plan: Plan) -> float | None:
         """The order matters: the status that names the Job stands before the Job."""
@@ -223,7 +224,7 @@ class Runs:
         phase = RunPhase(plan.status["phase"]) if plan.status and "phase" in plan.status else None
         if plan.status is None or phase is None or not phase.final or runstatus.is_taken_over(plan.status):
             return
-        type_ = runs.workflow_type(run)
+        type_ = decision.workflow_type(run)
         telemetry.WORKFLOW_EXECUTIONS.labels(type_, GUIDE_WORDS[phase]).inc()
         if "durationMilliseconds" in plan.status:
             telemetry.WORKFLOW_DURATION.labels(type_).observe(plan.status["durationMilliseconds"] / 1000)

@@ -16,9 +16,10 @@ from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.probe import Probe, Unreachable
 from mcp_orchestrator.controllers.store import Key, Store
-from mcp_orchestrator.planning import manifests, pods
-from mcp_orchestrator.planning.observed import ObservedRun
-from mcp_orchestrator.planning.scene import Object, Question, Scene, ServerScene, is_about
+from mcp_orchestrator.planning.children import manifests
+from mcp_orchestrator.planning.diagnosis import pods
+from mcp_orchestrator.planning.diagnosis.scene import Object, Question, Scene, ServerScene, is_about
+from mcp_orchestrator.planning.runs.observed import ObservedRun
 
 PATIENCE_SECONDS = 3.0
 """How long each part may take: an API server or a gateway that does not answer must not hold up the run's end."""

@@ -14,9 +14,11 @@ from mcp_orchestrator.controllers.children import Children, DyingObject, Foreign
 from mcp_orchestrator.controllers.probe import Probe, Unreachable
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.controllers.writing import Writer
-from mcp_orchestrator.planning import manifests, pods, servers
+from mcp_orchestrator.planning.children import manifests
+from mcp_orchestrator.planning.diagnosis import pods
 from mcp_orchestrator.planning.plan import Plan
-from mcp_orchestrator.planning.servers import ObservedServer
+from mcp_orchestrator.planning.servers import decision
+from mcp_orchestrator.planning.servers.decision import ObservedServer
 from mcp_orchestrator.planning.unreadable import plan_unreadable
 from mcp_orchestrator.settings import Settings, clock
 
@@ -47,7 +49,7 @@ class Servers:
             plan = plan_unreadable(server)
             return await self._writer.write(resources.MCP_SERVERS, key, server.metadata, plan)
         observed = await self._observe(key, server)
-        plan = servers.plan_server(observed, self._settings, clock())
+        plan = decision.plan_server(observed, self._settings, clock())
         try:
             await self._apply(plan)
         except DyingObject:
@@ -64,7 +66,7 @@ class Servers:
 
     def _again(self, observed: ObservedServer, conflict: str = "", mistake: str = "") -> Plan:
         """The plan in the light of what the API server said to the first one."""
-        return servers.plan_server(replace(observed, conflict=conflict, mistake=mistake), self._settings, clock())
+        return decision.plan_server(replace(observed, conflict=conflict, mistake=mistake), self._settings, clock())
 
     async def _observe(self, key: Key, server: MCPServer) -> ObservedServer:
         deployment = self._owned(key._replace(kind=records.DEPLOYMENT), server)
@@ -72,7 +74,7 @@ class Servers:
         if (deployment or {}).get("status", {}).get("readyReplicas"):
             try:
                 observed = replace(observed, report=await self._probe.of_service(server))
-                if not servers.is_rolling_out(deployment):
+                if not decision.is_rolling_out(deployment):
                     return observed
             except Unreachable as error:
                 observed = replace(observed, unreachable=str(error))

@@ -14,11 +14,11 @@ from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.controllers.writing import Writer
-from mcp_orchestrator.planning import schedules, templates
+from mcp_orchestrator.planning.children.runjob import SCHEDULE_LABEL
 from mcp_orchestrator.planning.plan import Plan
-from mcp_orchestrator.planning.runjob import SCHEDULE_LABEL
-from mcp_orchestrator.planning.schedules import Start
-from mcp_orchestrator.planning.templates import ObservedTemplate
+from mcp_orchestrator.planning.templates import decision, schedules
+from mcp_orchestrator.planning.templates.decision import ObservedTemplate
+from mcp_orchestrator.planning.templates.schedules import Start
 from mcp_orchestrator.planning.unreadable import plan_unreadable
 
 
@@ -52,7 +52,7 @@ class Templates:
                 events.append(schedules.not_started(start, why))
         servers, others = servers_of(self._store, key.namespace), templates_of(self._store, key.namespace)
         observed = ObservedTemplate(template, servers, others, tuple(status.values()))
-        plan = templates.plan_template(observed, self._clock())
+        plan = decision.plan_template(observed, self._clock())
         return replace(plan, events=(*events, *plan.events), wake_at=due.wake_at)
 
     async def _start(self, start: Start) -> str:

@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from mcp_orchestrator.planning.admission import Candidate
-from mcp_orchestrator.planning.scene import Question
+from mcp_orchestrator.planning.diagnosis.scene import Question
+from mcp_orchestrator.planning.queue.admission import Candidate
 
 Manifest = Mapping[str, Any]
 """A Kubernetes object as JSON."""

@@ -18,7 +18,8 @@ from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import ResolvedServer, SkipReason, TaskError, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import Task
-from mcp_orchestrator.planning import caching, expressions, retry, wording
+from mcp_orchestrator.planning import expressions, wording
+from mcp_orchestrator.planning.calls import caching, retry
 from mcp_orchestrator.planning.expressions import Scope
 from mcp_orchestrator.runner import turns, values
 from mcp_orchestrator.runner.board import Board

@@ -9,7 +9,8 @@ from typing import Any
 
 from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.workflowrun import SkipReason, TaskPhase
-from mcp_orchestrator.planning import scopes, wording
+from mcp_orchestrator.planning import wording
+from mcp_orchestrator.planning.workflows import scopes
 from mcp_orchestrator.runner.records import Reporter, UnitFailed, UnitRecord, UnitSkipped
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.stop import Stopped

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.workflowrun import ResolvedServer
-from mcp_orchestrator.planning import caching
+from mcp_orchestrator.planning.calls import caching
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.sealing import Seal
 

@@ -20,7 +20,7 @@ from mcp_orchestrator.cluster import errors, retry
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.cluster.config import Connection
 from mcp_orchestrator.cluster.resources import CACHED_ANSWERS
-from mcp_orchestrator.planning import cachedanswers
+from mcp_orchestrator.planning.calls import cachedanswers
 from mcp_orchestrator.runner.cache import StoreFailed, Unlock
 
 PATIENCE_SECONDS = 2.0

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, SkipReason, TaskError, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import MAX_DEPTH, Task, WorkflowTemplateSpec
-from mcp_orchestrator.planning import caching, expressions, parameters, wording
+from mcp_orchestrator.planning import expressions, wording
+from mcp_orchestrator.planning.calls import caching
 from mcp_orchestrator.planning.expressions import Scope
+from mcp_orchestrator.planning.workflows import parameters
 from mcp_orchestrator.runner import fanout, outputs, values
 from mcp_orchestrator.runner.attempts import Attempts
 from mcp_orchestrator.runner.board import Board

@@ -9,7 +9,7 @@ from typing import Any
 
 from mcp_orchestrator.api.workflowrun import WorkflowRunSpec
 from mcp_orchestrator.api.workflowtemplate import Mistake, Parameter
-from mcp_orchestrator.planning import parameters
+from mcp_orchestrator.planning.workflows import parameters
 
 DIRECTORY = Path("/var/run/mcp-orchestrator/parameters")
 """Where the pod has them: a file for each, by the parameter's name."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mcp_orchestrator.api.reading import read
 from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.cluster import errors, resources
-from mcp_orchestrator.planning import reuse
+from mcp_orchestrator.planning.calls import reuse
 from mcp_orchestrator.runner import recorded
 from mcp_orchestrator.runner.calls import CallFailed
 from mcp_orchestrator.runner.fence import StatusWriter

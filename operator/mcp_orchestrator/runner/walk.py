@@ -10,8 +10,9 @@ from typing import Any
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import RUN_ENDS, SkipReason, TaskError, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import OnFailure, Task
-from mcp_orchestrator.planning import expressions, graph, scopes, wording
+from mcp_orchestrator.planning import expressions, wording
 from mcp_orchestrator.planning.expressions import Scope
+from mcp_orchestrator.planning.workflows import graph, scopes
 from mcp_orchestrator.runner.board import Board, view
 from mcp_orchestrator.runner.gate import Gate
 from mcp_orchestrator.runner.records import UnitFailed, UnitRecord, UnitSkipped

@@ -10,7 +10,8 @@ import pytest
 from mcp_orchestrator.cluster import errors, resources
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.controllers.operator import Operator
-from mcp_orchestrator.planning import endings, manifests
+from mcp_orchestrator.planning.children import manifests
+from mcp_orchestrator.planning.runs import endings
 from tests.integration.operator.conftest import NOWHERE, Json, World
 from tests.objects import a_run, a_server, a_template, condition
 from tests.waiting import eventually

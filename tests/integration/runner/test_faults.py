@@ -19,7 +19,7 @@ from tests.integration.runner.faulty_http import FAULTS, Faulty
 from tests.servers import rubbish_http
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.planning import retry
+from mcp_orchestrator.planning.calls import retry
 from mcp_orchestrator.runner import failures
 from mcp_orchestrator.runner.calls import CallFailed
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from mcp_orchestrator.planning import cel, scope
-from mcp_orchestrator.planning.expressions import ExpressionFailed, Scope
+from mcp_orchestrator.planning.cel import engine
+from mcp_orchestrator.planning.expressions import ExpressionFailed, Scope, scope
 
 CASES: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "cases.json").read_text())
 SOURCE = CASES.pop("source")
-FAILURES = cel.Failed, ExpressionFailed
+FAILURES = engine.Failed, ExpressionFailed
 
 NO_MAP_INSERT = "the binding's runtime has not the function that transformMap needs; it is refused when compiled"
 SMALL_DURATIONS = "durations in cel-cpp end at 64 bits of nanoseconds, 292 years"
@@ -67,14 +67,14 @@ class Error:
 
 def outcome(text: str, variables: Mapping[str, Any]) -> Any:
     """The value of the expression, of Python's types; or Error, whenever that is found."""
-    program = cel.compile(text, variables)
-    if not isinstance(program, cel.Program):
+    program = engine.compile(text, variables)
+    if not isinstance(program, engine.Program):
         return Error
     try:
         if program.tree.whole:
             return scope.follow(program.tree.whole, Scope(variables))
         data = scope.data(program.tree.paths, Scope(variables))
-        return cel.run(program, data.variables, data.measure)
+        return engine.run(program, data.variables, data.measure)
     except FAILURES:
         return Error
 

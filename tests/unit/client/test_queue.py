@@ -9,7 +9,7 @@ from tests.builders import NOW, a_run
 
 from mcp_orchestrator.api.control import Priority
 from mcp_orchestrator.client import queue
-from mcp_orchestrator.planning.outlook import Place
+from mcp_orchestrator.planning.queue.outlook import Place
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.admission import EXPLAINED, Admission
 from mcp_orchestrator.controllers.operator import Operator
 from mcp_orchestrator.controllers.store import Key
-from mcp_orchestrator.planning.admission import Candidate, Pool, pools_of
+from mcp_orchestrator.planning.queue.admission import Candidate, Pool, pools_of
 from mcp_orchestrator.settings import Settings
 
 

@@ -1,0 +1,1 @@
+"""Child objects as JSON: what the operator creates for servers and runs."""

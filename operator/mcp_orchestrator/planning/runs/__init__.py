@@ -1,0 +1,1 @@
+"""The life of a WorkflowRun, from its first sight to its end."""

@@ -24,7 +24,8 @@ from mcp_orchestrator.planning.expressions import Scope
 from mcp_orchestrator.runner import turns, values
 from mcp_orchestrator.runner.board import Board
 from mcp_orchestrator.runner.cache import Cache
-from mcp_orchestrator.runner.calls import Call, CallFailed, ToolCaller
+from mcp_orchestrator.runner.callfailed import CallFailed
+from mcp_orchestrator.runner.calls import Call, ToolCaller
 from mcp_orchestrator.runner.gate import Closing, Gate, Interrupted, Interruption, Slots
 from mcp_orchestrator.runner.records import UnitFailed, UnitSkipped
 from mcp_orchestrator.runner.results import Answer

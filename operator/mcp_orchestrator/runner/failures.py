@@ -18,7 +18,7 @@ from mcp_orchestrator import settings
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.planning import wording
 from mcp_orchestrator.runner import results, retryafter, wire
-from mcp_orchestrator.runner.calls import CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
 
 MAYBE = "the tool may have done its work"
 _STAND_INS = frozenset({"Server returned an error response", "Not Found", "Session terminated"})

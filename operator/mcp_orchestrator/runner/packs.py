@@ -15,7 +15,7 @@ from mcp_orchestrator.api.base import API_VERSION
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.planning import plain
 from mcp_orchestrator.runner import packing, values
-from mcp_orchestrator.runner.calls import CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
 from mcp_orchestrator.runner.results import Answer
 
 PACK_BYTES = 700 * 1024

@@ -16,7 +16,7 @@ import orjson
 from mcp_orchestrator.api.workflowrun import Outcome, RunnerStatus, RunReason, TaskPhase
 from mcp_orchestrator.planning import wording
 from mcp_orchestrator.runner import entries, values
-from mcp_orchestrator.runner.calls import CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
 from mcp_orchestrator.runner.entries import Entry
 from mcp_orchestrator.runner.packs import Packs
 from mcp_orchestrator.runner.records import Ending, UnitRecord, task_of

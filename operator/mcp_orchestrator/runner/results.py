@@ -31,7 +31,7 @@ from mcp_types import (
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.planning import plain
 from mcp_orchestrator.runner import values
-from mcp_orchestrator.runner.calls import CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
 
 _OF_TYPE = {"images": "image", "audio": "audio", "resources": "resource", "links": "resource_link"}
 """What expressions call the blocks of a type."""

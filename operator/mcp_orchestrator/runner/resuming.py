@@ -12,7 +12,7 @@ from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.cluster import errors, resources
 from mcp_orchestrator.planning.calls import reuse
 from mcp_orchestrator.runner import recorded
-from mcp_orchestrator.runner.calls import CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
 from mcp_orchestrator.runner.fence import StatusWriter
 from mcp_orchestrator.runner.records import UnitRecord
 from mcp_orchestrator.runner.reporting import Report

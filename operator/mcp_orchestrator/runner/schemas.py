@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.planning import wording
-from mcp_orchestrator.runner.calls import CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
 
 if TYPE_CHECKING:
     import jsonschema_rs

@@ -17,7 +17,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner import failures, results, schemas, wire
-from mcp_orchestrator.runner.calls import Call, CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
+from mcp_orchestrator.runner.calls import Call
 from mcp_orchestrator.runner.results import Answer
 
 META = "mcp-orchestrator.io"

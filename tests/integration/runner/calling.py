@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from mcp_orchestrator.runner.calls import Call, CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
+from mcp_orchestrator.runner.calls import Call
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.tools import McpCaller
 

@@ -14,7 +14,7 @@ from tests.integration.runner.calling import a_call
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.planning import wording
-from mcp_orchestrator.runner.calls import CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.tools import McpCaller
 

@@ -27,7 +27,7 @@ from tests.integration.runner.test_faults import (
     unused_port,
 )
 
-from mcp_orchestrator.runner.calls import CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
 from mcp_orchestrator.runner.tools import McpCaller
 
 

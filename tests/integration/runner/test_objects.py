@@ -20,7 +20,7 @@ from tests.integration.runner.bucket import BUCKET, KEYS, Bucket
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner import objects
-from mcp_orchestrator.runner.calls import CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
 from mcp_orchestrator.runner.objects import Objects
 from mcp_orchestrator.runner.packs import Owner, Packs
 from mcp_orchestrator.runner.results import Answer

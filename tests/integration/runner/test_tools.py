@@ -13,7 +13,8 @@ from tests.integration.runner.calling import TRACE, a_call, call, failure, real_
 from tests.integration.runner.faulty_http import Faulty
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.runner.calls import Call, CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
+from mcp_orchestrator.runner.calls import Call
 from mcp_orchestrator.runner.tools import McpCaller
 
 

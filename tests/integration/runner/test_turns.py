@@ -14,7 +14,8 @@ from tests.integration.runner.calling import a_call, real_server
 from tests.integration.runner.faulty_http import Faulty
 from tests.waiting import eventually
 
-from mcp_orchestrator.runner.calls import Call, CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
+from mcp_orchestrator.runner.calls import Call
 from mcp_orchestrator.runner.results import Answer
 from mcp_orchestrator.runner.tools import McpCaller
 from mcp_orchestrator.runner.turns import Turns

@@ -32,7 +32,8 @@ from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
 from mcp_orchestrator.cluster.resources import WORKFLOW_RUNS
 from mcp_orchestrator.runner import execute, fence, recorded
 from mcp_orchestrator.runner.applying import Applier, RunLost, Target
-from mcp_orchestrator.runner.calls import Call, CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
+from mcp_orchestrator.runner.calls import Call
 from mcp_orchestrator.runner.execute import Surroundings
 from mcp_orchestrator.runner.journal import Journal
 from mcp_orchestrator.runner.packs import Owner, Packs

@@ -16,7 +16,8 @@ from mcp_orchestrator.api.workflowrun import ResolvedServer, ResolvedTool, TaskP
 from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplateSpec
 from mcp_orchestrator.runner import execute
 from mcp_orchestrator.runner.cache import Cache
-from mcp_orchestrator.runner.calls import Call, CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
+from mcp_orchestrator.runner.calls import Call
 from mcp_orchestrator.runner.execute import Surroundings
 from mcp_orchestrator.runner.orders import Order, Orders
 from mcp_orchestrator.runner.records import Ending, UnitRecord

@@ -19,7 +19,7 @@ from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskError, Task
 from mcp_orchestrator.planning import wording
 from mcp_orchestrator.runner import recorded, values
 from mcp_orchestrator.runner.board import Board
-from mcp_orchestrator.runner.calls import CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
 from mcp_orchestrator.runner.packs import Owner, Packs
 from mcp_orchestrator.runner.records import Ending, UnitRecord
 from mcp_orchestrator.runner.reporting import BUDGET_BYTES, Identity, Report

@@ -11,7 +11,8 @@ import os
 import sys
 from typing import Any
 
-from mcp_orchestrator.runner.calls import Call, CallFailed
+from mcp_orchestrator.runner.callfailed import CallFailed
+from mcp_orchestrator.runner.calls import Call
 from mcp_orchestrator.runner.tools import McpCaller
 
 INVALID_TOOLS = (

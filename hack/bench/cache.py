@@ -31,13 +31,14 @@ from mcp_orchestrator.api.workflowrun import ResolvedServer, ResolvedTool, TaskP
 from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplateSpec
 from mcp_orchestrator.cluster import config, resources
 from mcp_orchestrator.cluster.client import Client
-from mcp_orchestrator.runner import execute, reporting
-from mcp_orchestrator.runner.cache import Cache
-from mcp_orchestrator.runner.calls import Call
-from mcp_orchestrator.runner.execute import Surroundings
-from mcp_orchestrator.runner.packs import Owner, Packs
-from mcp_orchestrator.runner.records import UnitRecord
-from mcp_orchestrator.runner.results import Answer
+from mcp_orchestrator.runner.cache.sharing import Cache
+from mcp_orchestrator.runner.calls.toolcall import Call
+from mcp_orchestrator.runner.engine import execute
+from mcp_orchestrator.runner.engine.execute import Surroundings
+from mcp_orchestrator.runner.reports import reporting
+from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.packs import Owner, Packs
+from mcp_orchestrator.runner.results.records import UnitRecord
 
 ROUNDS = 7
 TASKS = 100

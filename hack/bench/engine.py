@@ -17,11 +17,12 @@ from datetime import UTC, datetime
 
 from mcp_orchestrator.api.workflowrun import Outcome, ResolvedServer, ResolvedTool
 from mcp_orchestrator.api.workflowtemplate import ForEach, Task, WorkflowTemplateSpec
-from mcp_orchestrator.runner import execute, reporting
-from mcp_orchestrator.runner.calls import Call
-from mcp_orchestrator.runner.execute import Surroundings
-from mcp_orchestrator.runner.packs import Owner, Packs
-from mcp_orchestrator.runner.results import Answer
+from mcp_orchestrator.runner.calls.toolcall import Call
+from mcp_orchestrator.runner.engine import execute
+from mcp_orchestrator.runner.engine.execute import Surroundings
+from mcp_orchestrator.runner.reports import reporting
+from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.packs import Owner, Packs
 
 ROUNDS = 7
 BUDGET_MILLISECONDS = 0.3

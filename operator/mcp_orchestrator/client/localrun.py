@@ -25,9 +25,9 @@ from mcp_orchestrator.client.resultsfile import WorkflowResult, counted
 from mcp_orchestrator.client.terminal import Terminal
 from mcp_orchestrator.planning.workflows import nesting, parameters, resolution
 from mcp_orchestrator.planning.workflows.resolution import Rejected, Resolved, Surroundings, Waiting
-from mcp_orchestrator.runner.records import Ending, UnitRecord
-from mcp_orchestrator.runner.results import Answer
-from mcp_orchestrator.runner.secrets import HIDDEN, Secrets
+from mcp_orchestrator.runner.reports.secrets import HIDDEN, Secrets
+from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.records import Ending, UnitRecord
 
 START_SECONDS = 120.0
 """How long a server may take to answer for the first time: `uvx` and `npx` may have to download it."""
@@ -241,7 +241,7 @@ async def _execute(
     run: WorkflowRun, held: Manifests, values: tuple[Mapping[str, Any], Secrets], terminal: Terminal | None
 ) -> tuple[Notes, Ending]:
     # The SDK takes half a second to import, in which the gateways start.
-    importing = asyncio.create_task(asyncio.to_thread(import_module, "mcp_orchestrator.runner.tools"))
+    importing = asyncio.create_task(asyncio.to_thread(import_module, "mcp_orchestrator.runner.calls.tools"))
     workflow = _workflow(run, held)
     notes = Notes([task.name for task in workflow.every_task], values[1])
     wanted = [held.servers[name] for name in used(run, held)]
@@ -250,7 +250,9 @@ async def _execute(
         if not isinstance(found, Resolved):
             raise Failed("the workflow can't run:\n  " + str(found.message))
         await importing
-        from mcp_orchestrator.runner import execute, orders, tools
+        from mcp_orchestrator.runner.calls import tools
+        from mcp_orchestrator.runner.control import orders
+        from mcp_orchestrator.runner.engine import execute
 
         urls = {name: one.url for name, one in running.items()}
         surroundings = execute.Surroundings(

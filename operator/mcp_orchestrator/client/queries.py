@@ -16,7 +16,7 @@ from mcp_orchestrator.client.runs import EXITS, show_data, show_end
 from mcp_orchestrator.client.terminal import Terminal
 from mcp_orchestrator.cluster import errors, resources, scenes
 from mcp_orchestrator.planning.children import runjob
-from mcp_orchestrator.runner import packing
+from mcp_orchestrator.runner.results import packing
 
 HEADS = ("RUN", "TEMPLATE", "PHASE", "PROGRESS", "WAITING", "DURATION", "MESSAGE")
 

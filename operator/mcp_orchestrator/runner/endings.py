@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, SkipReason, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import Mistake, WorkflowTemplateSpec
 from mcp_orchestrator.planning import wording
-from mcp_orchestrator.runner.records import Ending, Reporter, UnitRecord
+from mcp_orchestrator.runner.results.records import Ending, Reporter, UnitRecord
 
 
 def not_begun(workflow: WorkflowTemplateSpec, mistakes: Iterable[Mistake], report: Reporter) -> Ending:

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_orchestrator import settings
 from mcp_orchestrator.planning import wording
-from mcp_orchestrator.runner.stop import Stop, Stopped
+from mcp_orchestrator.runner.control.stop import Stop, Stopped
 
 if TYPE_CHECKING:
     from mcp_orchestrator.api.workflowrun import WorkflowRun
     from mcp_orchestrator.cluster.client import Client
+    from mcp_orchestrator.runner.control.orders import Orders
     from mcp_orchestrator.runner.fence import Pod
-    from mcp_orchestrator.runner.journal import Journal
-    from mcp_orchestrator.runner.objects import Objects
-    from mcp_orchestrator.runner.orders import Orders
-    from mcp_orchestrator.runner.packs import Owner
     from mcp_orchestrator.runner.parameterfiles import Given
-    from mcp_orchestrator.runner.records import Ending, UnitRecord
+    from mcp_orchestrator.runner.reports.journal import Journal
+    from mcp_orchestrator.runner.results.objects import Objects
+    from mcp_orchestrator.runner.results.packs import Owner
+    from mcp_orchestrator.runner.results.records import Ending, UnitRecord
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,8 @@ async def work(environment: Environment, stop: Stopper) -> str:
     """Take the run, execute it, report. Returns why that could not be done; empty if it could."""
     from mcp_orchestrator.cluster import config
     from mcp_orchestrator.cluster.client import Client
-    from mcp_orchestrator.runner import applying, fence
+    from mcp_orchestrator.runner import fence
+    from mcp_orchestrator.runner.reports import applying
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.terminate)
     pod = fence.Pod(environment.run_name, environment.namespace, environment.pod_name, environment.pod_uid)
@@ -168,9 +169,12 @@ async def execute_taken(client: Client, run: WorkflowRun, pod: Pod, environment:
     Raises RunLost, NotReported; Stopped before its end.
     """
     from mcp_orchestrator.cluster import resources
-    from mcp_orchestrator.runner import applying, journal, parameterfiles, recorded, reporting, resuming, watching
-    from mcp_orchestrator.runner.packs import Owner, Packs
-    from mcp_orchestrator.runner.secrets import Secrets
+    from mcp_orchestrator.runner import parameterfiles, resuming
+    from mcp_orchestrator.runner.control import watching
+    from mcp_orchestrator.runner.reports import applying, journal, reporting
+    from mcp_orchestrator.runner.reports.secrets import Secrets
+    from mcp_orchestrator.runner.results import recorded
+    from mcp_orchestrator.runner.results.packs import Owner, Packs
 
     template, runner = run.status.template, run.status.runner
     assert template  # noqa: S101 - the fence is taken of admitted runs only
@@ -208,14 +212,15 @@ def _objects(store: settings.ObjectStore | None, owner: Owner) -> Objects | None
     """The run's objects, if there is a store. Its client takes a few megabytes, so it is imported only then."""
     if store is None:
         return None
-    from mcp_orchestrator.runner.objects import Objects
+    from mcp_orchestrator.runner.results.objects import Objects
 
     return Objects(store, owner, os.environ)
 
 
 async def _known(client: Client, run: WorkflowRun, objects: Objects | None) -> Mapping[str, UnitRecord]:
     """The units that an earlier pod has on record, else those of the run that this one resumes."""
-    from mcp_orchestrator.runner import recorded, resuming
+    from mcp_orchestrator.runner import resuming
+    from mcp_orchestrator.runner.results import recorded
 
     if run.status.tasks or not run.spec.resume_from:
         return recorded.records(run.status, await resuming.stored(run.status, objects))
@@ -233,7 +238,10 @@ async def _execute(
     known: Mapping[str, UnitRecord],
 ) -> Ending:
     # Imported here: the SDK takes half a second, in which the first report is under way.
-    from mcp_orchestrator.runner import caches, endings, execute, tools
+    from mcp_orchestrator.runner import endings
+    from mcp_orchestrator.runner.cache import caches
+    from mcp_orchestrator.runner.calls import tools
+    from mcp_orchestrator.runner.engine import execute
 
     gc.freeze()
     gc.enable()

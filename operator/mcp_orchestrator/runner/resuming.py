@@ -11,15 +11,15 @@ from mcp_orchestrator.api.reading import read
 from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.cluster import errors, resources
 from mcp_orchestrator.planning.calls import reuse
-from mcp_orchestrator.runner import recorded
 from mcp_orchestrator.runner.callfailed import CallFailed
 from mcp_orchestrator.runner.fence import StatusWriter
-from mcp_orchestrator.runner.records import UnitRecord
-from mcp_orchestrator.runner.reporting import Report
-from mcp_orchestrator.runner.results import Answer
+from mcp_orchestrator.runner.reports.reporting import Report
+from mcp_orchestrator.runner.results import recorded
+from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.records import UnitRecord
 
 if TYPE_CHECKING:
-    from mcp_orchestrator.runner.objects import Objects
+    from mcp_orchestrator.runner.results.objects import Objects
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from tests.integration.chart.place import Place, an_object, grant, in_pod, refus
 
 from mcp_orchestrator.api.base import GROUP
 from mcp_orchestrator.cluster.config import Connection
-from mcp_orchestrator.runner import clusterstore
-from mcp_orchestrator.runner.clusterstore import ClusterStore
+from mcp_orchestrator.runner.cache import clusterstore
+from mcp_orchestrator.runner.cache.clusterstore import ClusterStore
 
 NAME = "0" * 64
 OWN = "in its own namespace only"

@@ -8,8 +8,8 @@ import pytest
 from tests.integration.chart.place import JOB, UID, Place, an_object, grant, in_pod, refusal, rule, runner, until
 
 from mcp_orchestrator.api.base import API_VERSION
-from mcp_orchestrator.runner.packs import Owner, Packs
-from mcp_orchestrator.runner.results import Answer
+from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.packs import Owner, Packs
 
 OWNER = Owner("", "one", UID, JOB)
 RUN = {"apiVersion": API_VERSION, "kind": "WorkflowRun", "name": "one", "uid": UID}

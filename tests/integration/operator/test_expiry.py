@@ -12,7 +12,7 @@ from mcp_orchestrator.api.base import RUNNER_MANAGER
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.controllers.expiry import of_answers
-from mcp_orchestrator.runner.clusterstore import ClusterStore
+from mcp_orchestrator.runner.cache.clusterstore import ClusterStore
 from tests.integration.operator.conftest import World
 from tests.objects import an_object
 from tests.waiting import eventually

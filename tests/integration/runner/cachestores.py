@@ -13,10 +13,10 @@ from tests.integration.runner.keyvalue import Server
 from mcp_orchestrator.cluster import config, resources
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.cluster.config import Connection
-from mcp_orchestrator.runner import clusterstore
-from mcp_orchestrator.runner.cache import Store
-from mcp_orchestrator.runner.clusterstore import ClusterStore
-from mcp_orchestrator.runner.redisstore import PREFIX, RedisStore
+from mcp_orchestrator.runner.cache import clusterstore
+from mcp_orchestrator.runner.cache.clusterstore import ClusterStore
+from mcp_orchestrator.runner.cache.redisstore import PREFIX, RedisStore
+from mcp_orchestrator.runner.cache.sharing import Store
 
 
 class Place(Protocol):

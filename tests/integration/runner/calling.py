@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from mcp_orchestrator.runner.callfailed import CallFailed
-from mcp_orchestrator.runner.calls import Call
-from mcp_orchestrator.runner.results import Answer
-from mcp_orchestrator.runner.tools import McpCaller
+from mcp_orchestrator.runner.calls.toolcall import Call
+from mcp_orchestrator.runner.calls.tools import McpCaller
+from mcp_orchestrator.runner.results.answers import Answer
 
 MISBEHAVING = Path(__file__).parents[2] / "servers" / "misbehaving.py"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -19,9 +19,9 @@ from tests.waiting import eventually
 
 from mcp_orchestrator.api.cache import CacheUse, TaskCache
 from mcp_orchestrator.cluster.config import Connection
-from mcp_orchestrator.runner import execute
-from mcp_orchestrator.runner.cache import Cache
-from mcp_orchestrator.runner.sealing import Seal
+from mcp_orchestrator.runner.cache.sealing import Seal
+from mcp_orchestrator.runner.cache.sharing import Cache
+from mcp_orchestrator.runner.engine import execute
 
 RUNS = 50
 SECRET = b"the key of the cache"

@@ -12,7 +12,7 @@ from tests.integration.runner.faulty_http import Faulty
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.runner.tools import McpCaller
+from mcp_orchestrator.runner.calls.tools import McpCaller
 
 ERAS = [pytest.param([], id="modern"), pytest.param(["--legacy"], id="handshake")]
 

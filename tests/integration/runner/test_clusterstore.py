@@ -20,9 +20,10 @@ from mcp_orchestrator import settings
 from mcp_orchestrator.api.cache import CacheUse, TaskCache
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.client import Client
-from mcp_orchestrator.runner import clusterstore, execute
-from mcp_orchestrator.runner.cache import Cache, StoreFailed
-from mcp_orchestrator.runner.clusterstore import ClusterStore
+from mcp_orchestrator.runner.cache import clusterstore
+from mcp_orchestrator.runner.cache.clusterstore import ClusterStore
+from mcp_orchestrator.runner.cache.sharing import Cache, StoreFailed
+from mcp_orchestrator.runner.engine import execute
 
 KEY = "1" * 64
 

@@ -20,8 +20,8 @@ from tests.servers import rubbish_http
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.planning.calls import retry
-from mcp_orchestrator.runner import failures
 from mcp_orchestrator.runner.callfailed import CallFailed
+from mcp_orchestrator.runner.calls import failures
 
 AUTH, BUSY, CONNECT, DOWN = ErrorClass.AUTH, ErrorClass.BUSY, ErrorClass.CONNECT, ErrorClass.SERVER_DOWN
 PERSON, PROTOCOL, TIMEOUT, TOOL = (

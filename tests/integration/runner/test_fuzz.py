@@ -15,8 +15,8 @@ from tests.integration.runner.calling import a_call
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.planning import wording
 from mcp_orchestrator.runner.callfailed import CallFailed
-from mcp_orchestrator.runner.results import Answer
-from mcp_orchestrator.runner.tools import McpCaller
+from mcp_orchestrator.runner.calls.tools import McpCaller
+from mcp_orchestrator.runner.results.answers import Answer
 
 WORDS = """jsonrpc id result error method params content structuredContent isError type text code message data sent
 class httpStatus retryAfter resultType inputRequests _meta $ref $defs properties pattern x-mcp-header"""

@@ -28,7 +28,7 @@ from tests.integration.runner.test_faults import (
 )
 
 from mcp_orchestrator.runner.callfailed import CallFailed
-from mcp_orchestrator.runner.tools import McpCaller
+from mcp_orchestrator.runner.calls.tools import McpCaller
 
 
 async def test_calls_through_a_gateway_tell_tool_failures_from_broken_servers() -> None:

@@ -19,7 +19,8 @@ from mcp_orchestrator import settings
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.cluster.config import Connection
-from mcp_orchestrator.runner import fence, main, packs
+from mcp_orchestrator.runner import fence, main
+from mcp_orchestrator.runner.results import packs
 
 STATUS_BYTES = 256 * 1024
 NOWHERE = "http://127.0.0.1:9/mcp"

@@ -19,11 +19,11 @@ from tests.integration.runner import bucket
 from tests.integration.runner.bucket import BUCKET, KEYS, Bucket
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.runner import objects
 from mcp_orchestrator.runner.callfailed import CallFailed
-from mcp_orchestrator.runner.objects import Objects
-from mcp_orchestrator.runner.packs import Owner, Packs
-from mcp_orchestrator.runner.results import Answer
+from mcp_orchestrator.runner.results import objects
+from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.objects import Objects
+from mcp_orchestrator.runner.results.packs import Owner, Packs
 
 OWNER = Owner("team", "r", "u-1", "r-job")
 LARGE = Answer.of({"text": "long " * 20_000})

@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from tests.integration.runner import keyvalue
 from tests.integration.runner.keyvalue import Server
 
-from mcp_orchestrator.runner.cache import StoreFailed
-from mcp_orchestrator.runner.redisstore import LEAST_LOCK_SECONDS, PATIENCE_SECONDS, RedisStore
+from mcp_orchestrator.runner.cache.redisstore import LEAST_LOCK_SECONDS, PATIENCE_SECONDS, RedisStore
+from mcp_orchestrator.runner.cache.sharing import StoreFailed
 
 
 @pytest_asyncio.fixture

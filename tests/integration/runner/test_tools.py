@@ -14,8 +14,8 @@ from tests.integration.runner.faulty_http import Faulty
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.runner.callfailed import CallFailed
-from mcp_orchestrator.runner.calls import Call
-from mcp_orchestrator.runner.tools import McpCaller
+from mcp_orchestrator.runner.calls.toolcall import Call
+from mcp_orchestrator.runner.calls.tools import McpCaller
 
 
 @pytest.fixture(scope="module", params=[pytest.param((), id="modern"), pytest.param(("--legacy",), id="handshake")])

@@ -15,10 +15,10 @@ from tests.integration.runner.faulty_http import Faulty
 from tests.waiting import eventually
 
 from mcp_orchestrator.runner.callfailed import CallFailed
-from mcp_orchestrator.runner.calls import Call
-from mcp_orchestrator.runner.results import Answer
-from mcp_orchestrator.runner.tools import McpCaller
-from mcp_orchestrator.runner.turns import Turns
+from mcp_orchestrator.runner.calls.toolcall import Call
+from mcp_orchestrator.runner.calls.tools import McpCaller
+from mcp_orchestrator.runner.calls.turns import Turns
+from mcp_orchestrator.runner.results.answers import Answer
 
 
 class Crowd(McpCaller):

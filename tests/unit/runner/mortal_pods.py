@@ -30,17 +30,19 @@ from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import TaskPhase, WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
 from mcp_orchestrator.cluster.resources import WORKFLOW_RUNS
-from mcp_orchestrator.runner import execute, fence, recorded
-from mcp_orchestrator.runner.applying import Applier, RunLost, Target
+from mcp_orchestrator.runner import fence
 from mcp_orchestrator.runner.callfailed import CallFailed
-from mcp_orchestrator.runner.calls import Call
-from mcp_orchestrator.runner.execute import Surroundings
-from mcp_orchestrator.runner.journal import Journal
-from mcp_orchestrator.runner.packs import Owner, Packs
-from mcp_orchestrator.runner.reporting import Identity, Report
-from mcp_orchestrator.runner.results import Answer
-from mcp_orchestrator.runner.stop import Stop, Stopped
-from mcp_orchestrator.runner.watching import Watcher
+from mcp_orchestrator.runner.calls.toolcall import Call
+from mcp_orchestrator.runner.control.stop import Stop, Stopped
+from mcp_orchestrator.runner.control.watching import Watcher
+from mcp_orchestrator.runner.engine import execute
+from mcp_orchestrator.runner.engine.execute import Surroundings
+from mcp_orchestrator.runner.reports.applying import Applier, RunLost, Target
+from mcp_orchestrator.runner.reports.journal import Journal
+from mcp_orchestrator.runner.reports.reporting import Identity, Report
+from mcp_orchestrator.runner.results import recorded
+from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.packs import Owner, Packs
 
 T = TypeVar("T")
 UNSAFE = "write"

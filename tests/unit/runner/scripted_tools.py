@@ -14,15 +14,15 @@ from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.mcpserver import ServerRetry
 from mcp_orchestrator.api.workflowrun import ResolvedServer, ResolvedTool, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplateSpec
-from mcp_orchestrator.runner import execute
-from mcp_orchestrator.runner.cache import Cache
+from mcp_orchestrator.runner.cache.sharing import Cache
 from mcp_orchestrator.runner.callfailed import CallFailed
-from mcp_orchestrator.runner.calls import Call
-from mcp_orchestrator.runner.execute import Surroundings
-from mcp_orchestrator.runner.orders import Order, Orders
-from mcp_orchestrator.runner.records import Ending, UnitRecord
-from mcp_orchestrator.runner.results import Answer
-from mcp_orchestrator.runner.stop import Stop, Stopped
+from mcp_orchestrator.runner.calls.toolcall import Call
+from mcp_orchestrator.runner.control.orders import Order, Orders
+from mcp_orchestrator.runner.control.stop import Stop, Stopped
+from mcp_orchestrator.runner.engine import execute
+from mcp_orchestrator.runner.engine.execute import Surroundings
+from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.records import Ending, UnitRecord
 
 Script = Callable[[Call], Awaitable[Any]]
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -12,13 +12,13 @@ from tests.unit.runner import fake_status
 from tests.unit.runner.fake_status import FakeStatus
 
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskPhase
-from mcp_orchestrator.runner import applying
-from mcp_orchestrator.runner.applying import Applier, NotReported, RunLost, Target
-from mcp_orchestrator.runner.packs import Owner, Packs
-from mcp_orchestrator.runner.records import Ending, UnitRecord
-from mcp_orchestrator.runner.reporting import Identity, Report
-from mcp_orchestrator.runner.results import Answer
-from mcp_orchestrator.runner.stop import Stopped
+from mcp_orchestrator.runner.control.stop import Stopped
+from mcp_orchestrator.runner.reports import applying
+from mcp_orchestrator.runner.reports.applying import Applier, NotReported, RunLost, Target
+from mcp_orchestrator.runner.reports.reporting import Identity, Report
+from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.packs import Owner, Packs
+from mcp_orchestrator.runner.results.records import Ending, UnitRecord
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DONE = Ending(Outcome.SUCCEEDED, RunReason.SUCCEEDED, "1 task succeeded", {"answer": 42})

@@ -18,9 +18,9 @@ from mcp_orchestrator.api.cache import CacheUse, TaskCache
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome
 from mcp_orchestrator.api.workflowtemplate import ForEach, OnFailure, Task
-from mcp_orchestrator.runner.cache import PAUSE_SECONDS, Cache, StoreFailed, Unlock
-from mcp_orchestrator.runner.orders import Order
-from mcp_orchestrator.runner.sealing import Seal
+from mcp_orchestrator.runner.cache.sealing import Seal
+from mcp_orchestrator.runner.cache.sharing import PAUSE_SECONDS, Cache, StoreFailed, Unlock
+from mcp_orchestrator.runner.control.orders import Order
 
 HIT, MISS = CacheUse.HIT, CacheUse.MISS
 

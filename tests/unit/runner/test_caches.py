@@ -17,7 +17,7 @@ from mcp_orchestrator.api.workflowrun import (
 )
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
 from mcp_orchestrator.cluster.config import Connection
-from mcp_orchestrator.runner import caches
+from mcp_orchestrator.runner.cache import caches
 
 URL = {"MCP_ORCHESTRATOR_CACHE_URL": "redis://:s3cret@127.0.0.1:1/0"}
 NOWHERE = Connection("http://127.0.0.1:1")

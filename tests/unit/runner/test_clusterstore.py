@@ -6,9 +6,9 @@ import pytest
 from tests.unit.cluster.scripted_server import Answer, scripted, status, text
 
 from mcp_orchestrator.cluster.config import Connection
-from mcp_orchestrator.runner import clusterstore
-from mcp_orchestrator.runner.cache import StoreFailed
-from mcp_orchestrator.runner.clusterstore import ClusterStore
+from mcp_orchestrator.runner.cache import clusterstore
+from mcp_orchestrator.runner.cache.clusterstore import ClusterStore
+from mcp_orchestrator.runner.cache.sharing import StoreFailed
 
 
 @pytest.mark.parametrize(

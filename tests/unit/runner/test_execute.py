@@ -16,11 +16,12 @@ from tests.unit.runner.scripted_tools import START, Records, Script, ScriptedToo
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskPhase
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
-from mcp_orchestrator.runner import execute, gate, values
-from mcp_orchestrator.runner.calls import Call
-from mcp_orchestrator.runner.execute import Surroundings
-from mcp_orchestrator.runner.records import Ending
-from mcp_orchestrator.runner.stop import Stop, Stopped
+from mcp_orchestrator.runner.calls.toolcall import Call
+from mcp_orchestrator.runner.control.stop import Stop, Stopped
+from mcp_orchestrator.runner.engine import execute, gate
+from mcp_orchestrator.runner.engine.execute import Surroundings
+from mcp_orchestrator.runner.results import values
+from mcp_orchestrator.runner.results.records import Ending
 
 
 def test_a_task_starts_the_moment_its_own_dependencies_are_done() -> None:

@@ -11,7 +11,7 @@ from tests.unit.runner.scripted_tools import ScriptedTools, after, failing, in_t
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason
 from mcp_orchestrator.api.workflowtemplate import ForEach, OnFailure, Retry, Task
-from mcp_orchestrator.runner.records import Ending
+from mcp_orchestrator.runner.results.records import Ending
 
 CONTINUE = {"on_failure": OnFailure.CONTINUE}
 

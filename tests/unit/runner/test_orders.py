@@ -10,9 +10,9 @@ from mcp_orchestrator.api.control import CancelMode
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskPhase, WorkflowRun
 from mcp_orchestrator.api.workflowtemplate import ForEach
-from mcp_orchestrator.runner.gate import Gate
-from mcp_orchestrator.runner.orders import SUSPENDED, Order, Orders, ordered
-from mcp_orchestrator.runner.records import Ending, UnitRecord
+from mcp_orchestrator.runner.control.orders import SUSPENDED, Order, Orders, ordered
+from mcp_orchestrator.runner.engine.gate import Gate
+from mcp_orchestrator.runner.results.records import Ending, UnitRecord
 
 GO_ON = Order()
 SUSPEND = Order(suspend=True, message=SUSPENDED)

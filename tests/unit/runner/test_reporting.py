@@ -17,14 +17,14 @@ from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskError, TaskPhase, WorkflowRunStatus
 from mcp_orchestrator.planning import wording
-from mcp_orchestrator.runner import recorded, values
-from mcp_orchestrator.runner.board import Board
 from mcp_orchestrator.runner.callfailed import CallFailed
-from mcp_orchestrator.runner.packs import Owner, Packs
-from mcp_orchestrator.runner.records import Ending, UnitRecord
-from mcp_orchestrator.runner.reporting import BUDGET_BYTES, Identity, Report
-from mcp_orchestrator.runner.results import Answer
-from mcp_orchestrator.runner.secrets import Secrets
+from mcp_orchestrator.runner.engine.board import Board
+from mcp_orchestrator.runner.reports.reporting import BUDGET_BYTES, Identity, Report
+from mcp_orchestrator.runner.reports.secrets import Secrets
+from mcp_orchestrator.runner.results import recorded, values
+from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.packs import Owner, Packs
+from mcp_orchestrator.runner.results.records import Ending, UnitRecord
 
 START = datetime(2026, 11, 24, 12, 0, 0, 987654, tzinfo=UTC)
 KIB = 1024

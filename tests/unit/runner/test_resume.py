@@ -12,10 +12,10 @@ from tests.unit.runner.scripted_tools import START, Records, ScriptedTools, afte
 
 from mcp_orchestrator.api.workflowrun import TaskPhase
 from mcp_orchestrator.api.workflowtemplate import ForEach
-from mcp_orchestrator.runner import execute
-from mcp_orchestrator.runner.execute import Surroundings
-from mcp_orchestrator.runner.records import UnitRecord
-from mcp_orchestrator.runner.results import Answer
+from mcp_orchestrator.runner.engine import execute
+from mcp_orchestrator.runner.engine.execute import Surroundings
+from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.records import UnitRecord
 
 UNSAFE = "write"
 

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_orchestrator.runner import retryafter
+from mcp_orchestrator.runner.calls import retryafter
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 

@@ -13,8 +13,8 @@ from tests.unit.runner import fake_status
 from mcp_orchestrator.api.control import CancelMode
 from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.cluster import errors
-from mcp_orchestrator.runner.orders import Order
-from mcp_orchestrator.runner.watching import Watcher
+from mcp_orchestrator.runner.control.orders import Order
+from mcp_orchestrator.runner.control.watching import Watcher
 
 SUSPEND = {"spec": {"suspend": True}}
 CANCEL = {"status": {"cancellation": {"mode": "Immediate", "reason": "Replaced", "message": "why"}}}

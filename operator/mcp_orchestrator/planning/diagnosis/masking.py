@@ -1,7 +1,7 @@
 """Secrets kept out of words that others wrote, where their values are not known: by how they look. Used by `evidence`.
 
-The gateway and the runner take out the values that they know (gateway.redaction, runner.secrets); this is for what
-comes from elsewhere, such as the last words of a foreign container.
+The gateway and the runner take out the values that they know (gateway.redaction, runner.reports.secrets); this is for
+what comes from elsewhere, such as the last words of a foreign container.
 """
 
 from __future__ import annotations

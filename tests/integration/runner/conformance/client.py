@@ -12,8 +12,8 @@ import sys
 from typing import Any
 
 from mcp_orchestrator.runner.callfailed import CallFailed
-from mcp_orchestrator.runner.calls import Call
-from mcp_orchestrator.runner.tools import McpCaller
+from mcp_orchestrator.runner.calls.toolcall import Call
+from mcp_orchestrator.runner.calls.tools import McpCaller
 
 INVALID_TOOLS = (
     *("invalid_empty_header", "invalid_object_header", "invalid_array_header", "invalid_null_header"),

@@ -10,8 +10,8 @@ from tests.builders import a_parameter, a_run, a_spec, a_task
 from mcp_orchestrator.api.workflowrun import ResolvedTemplate, TaskPhase, TaskStatus, WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
 from mcp_orchestrator.planning.calls import reuse
-from mcp_orchestrator.runner import recorded
-from mcp_orchestrator.runner.records import UnitRecord
+from mcp_orchestrator.runner.results import recorded
+from mcp_orchestrator.runner.results.records import UnitRecord
 
 WORKFLOW = a_spec(
     a_task("plan", arguments={"t": "${{ params.topic }}"}),

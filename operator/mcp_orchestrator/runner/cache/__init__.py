@@ -1,0 +1,1 @@
+"""Answers that runs share: one cache for all of a namespace, in the cluster or in Redis."""

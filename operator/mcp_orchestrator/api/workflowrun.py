@@ -512,9 +512,7 @@ class WorkflowRun(Model):
         mode, theirs = self.spec.cancel, self.status.cancellation
         if mode is None or (theirs and theirs.mode.rank > mode.rank):
             return theirs
-        return Cancellation(
-            mode=mode, reason=RunReason.CANCELLED, message=f"the run was cancelled: spec.cancel is {mode}"
-        )
+        return Cancellation(mode=mode, reason=RunReason.CANCELLED, message=f"spec.cancel is {mode}")
 
     @property
     def suspended(self) -> bool:

@@ -173,7 +173,7 @@ def _started(observed: ObservedRun, order: Cancellation | None, now: datetime) -
 def _at_work(run: WorkflowRun, order: Cancellation | None, now: datetime) -> Plan:
     message = runstatus.WORKING
     if order:
-        message = f"being stopped: {order.message}"
+        message = f"being cancelled: {order.message}"
     elif run.suspended:
         message = "being suspended: tasks under way go on to their end, and no others start"
     seen = run.status.observed_generation == run.metadata.generation

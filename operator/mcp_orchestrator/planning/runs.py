@@ -15,7 +15,7 @@ from typing import Any
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.control import Cancellation, CancelMode
 from mcp_orchestrator.api.workflowrun import Outcome, RunPhase, RunReason, WorkflowRun
-from mcp_orchestrator.planning import attempts, endings, kueue, manifests, pods, runjob, runstatus, starting
+from mcp_orchestrator.planning import attempts, endings, kueue, manifests, pods, runstatus, starting
 from mcp_orchestrator.planning.endings import Last
 from mcp_orchestrator.planning.observed import ObservedRun
 from mcp_orchestrator.planning.plan import Event, EventType, Plan
@@ -55,6 +55,8 @@ def _after_admission(observed: ObservedRun, settings: Settings, now: datetime) -
         return _once_stopped(observed, endings.cancelled(last, order), now)
     if run.suspended and not runner:
         return _once_stopped(observed, starting.hold(run, now), now)
+    if not runner and (changed := kueue.change_of_queue(run, observed.job)):
+        return _once_stopped(observed, starting.give_back(run, changed, now), now)
     if observed.foreign_job:
         message = f"a Job named {run.status.job_name} exists and is not this run's"
         return endings.failed(last, RunReason.NAME_CONFLICT, message, "Delete that Job, then create the run again.")
@@ -68,7 +70,7 @@ def _after_admission(observed: ObservedRun, settings: Settings, now: datetime) -
         return Plan(children=(attempts.job(run, run.status, settings, now),), wake_at=now + START_WAKE)
     if observed.job is None or endings.has_ended(observed.job):
         return _without_report(observed, order, settings, now)
-    if runjob.queue_name(run):
+    if run.status.kueue_queue:
         if kueue.holds_back(observed.job):
             return _held_back(observed, order, settings, now)
         if kueue.told_since(run):
@@ -88,7 +90,7 @@ def _held_back(observed: ObservedRun, order: Cancellation | None, settings: Sett
     since = kueue.told_since(run)
     if since and run.status.observed_generation == run.metadata.generation:
         return Plan()
-    verdicts, waiting = kueue.waiting(run, run.status.job_name or "", since or now)
+    verdicts, waiting = kueue.waiting(run.status.kueue_queue or "", run.status.job_name or "", since or now)
     return Plan(status=runstatus.compose(run, verdicts, now, runstatus.kept_running(run.status) | waiting).wire())
 
 
@@ -136,7 +138,7 @@ def _again(run: WorkflowRun, why: str, settings: Settings, now: datetime, *, res
     """
     attempt = (run.status.attempt or 1) + 1
     name = manifests.job_name(run.metadata.name, run.metadata.uid, attempt)
-    verdicts, begun = kueue.begun(run, name, runstatus.STARTING, now)
+    verdicts, begun = kueue.begun(run.status.kueue_queue or "", name, runstatus.STARTING, now)
     fields = runstatus.kept_running(run.status) | begun | {"attempt": attempt, "job_name": name}
     if resumed:
         fields["resumptions"] = (run.status.resumptions or 0) + 1

@@ -28,10 +28,15 @@ def told_since(run: WorkflowRun) -> datetime | None:
     return status.waiting_since if status.waiting_reason == RunReason.KUEUE_QUEUE else None
 
 
-def change_of_queue(run: WorkflowRun, job: Mapping[str, Any] | None) -> str:
-    """How the queue was changed of a run that waits for Kueue; empty if it was not, or is let in."""
+def has_let_in(run: WorkflowRun, job: Mapping[str, Any]) -> bool:
+    """Whether Kueue has let in the Job of a run that still says that it waits for that."""
+    return told_since(run) is not None and not holds_back(job)
+
+
+def change_of_queue(run: WorkflowRun) -> str:
+    """How the queue was changed of a run that waits for Kueue; empty if it was not."""
     before, now = run.status.kueue_queue, runjob.queue_asked_for(run)
-    if before == now or not told_since(run) or (job and not holds_back(job)):
+    if before == now or not told_since(run):
         return ""
     return f"the label {runjob.QUEUE_LABEL} was changed from {before} to {now or 'none'}: the run asks for a slot anew"
 

@@ -45,6 +45,8 @@ def workflow_type(run: WorkflowRun) -> str:
 def _after_admission(observed: ObservedRun, settings: Settings, now: datetime) -> Plan:
     run, last = observed.run, Last(observed.run, now, observed.pods, observed.scene)
     runner = attempts.current_runner(run)
+    if observed.job and kueue.has_let_in(run, observed.job):
+        return _let_in(run, observed.job, now)
     if runner and runner.outcome == Outcome.SUSPENDED:
         return starting.hold(run, now)
     if runner and runner.outcome:
@@ -55,7 +57,7 @@ def _after_admission(observed: ObservedRun, settings: Settings, now: datetime) -
         return _once_stopped(observed, endings.cancelled(last, order), now)
     if run.suspended and not runner:
         return _once_stopped(observed, starting.hold(run, now), now)
-    if not runner and (changed := kueue.change_of_queue(run, observed.job)):
+    if not runner and (changed := kueue.change_of_queue(run)):
         return _once_stopped(observed, starting.give_back(run, changed, now), now)
     if observed.foreign_job:
         message = f"a Job named {run.status.job_name} exists and is not this run's"
@@ -70,11 +72,8 @@ def _after_admission(observed: ObservedRun, settings: Settings, now: datetime) -
         return Plan(children=(attempts.job(run, run.status, settings, now),), wake_at=now + START_WAKE)
     if observed.job is None or endings.has_ended(observed.job):
         return _without_report(observed, order, settings, now)
-    if run.status.kueue_queue:
-        if kueue.holds_back(observed.job):
-            return _held_back(observed, order, settings, now)
-        if kueue.told_since(run):
-            return _let_in(run, observed.job, now)
+    if run.status.kueue_queue and kueue.holds_back(observed.job):
+        return _held_back(observed, order, settings, now)
     return _started(observed, order, now)
 
 
@@ -95,6 +94,9 @@ def _held_back(observed: ObservedRun, order: Cancellation | None, settings: Sett
 
 
 def _let_in(run: WorkflowRun, job: Mapping[str, Any], now: datetime) -> Plan:
+    """Put the end of the wait on record, before all that may have become of the run since: no time is measured right
+    without it.
+    """
     fields = runstatus.kept_running(run.status) | {"phase": RunPhase.RUNNING, "message": runstatus.STARTING}
     if paused := kueue.paused_seconds(run, job, now):
         fields["paused_seconds"] = paused

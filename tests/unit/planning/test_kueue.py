@@ -247,6 +247,36 @@ def test_a_change_of_the_queue_of_a_run_that_has_its_pod_changes_nothing(before:
     assert ("suspend" in next_.children[0]["spec"]) == ("suspend" in unchanged.children[0]["spec"]) == bool(before)
 
 
+def reports(run: WorkflowRun, outcome: str) -> WorkflowRun:
+    """The run, once the runner of its present attempt has begun and ended before the operator saw either."""
+    wire = at_work(run).status.wire()
+    wire["runner"] |= {"outcome": outcome, "reason": outcome, "message": "it was"}
+    return run.model_copy(update={"status": WorkflowRunStatus.model_validate(wire)})
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_run_that_ends_before_the_end_of_the_wait_is_on_record_has_not_run_while_it_waited(ended: bool) -> None:
+    run = reports(taken(at_work(let_in(admitted()[0], 2)), 102), "Succeeded")
+    conditions = [resumed(1002), *(ending("Complete")["conditions"] if ended else [])]
+    job = LET_IN | {"status": {"conditions": conditions}}
+    for _ in range(2):
+        run = after(run, plan(ObservedRun(run, job=job), 1012))
+    assert (run.status.phase, run.status.paused_seconds) == ("Succeeded", 900)
+    assert run.status.duration_milliseconds == 110_000
+
+
+def test_the_work_of_a_run_that_is_suspended_before_the_end_of_the_wait_is_on_record_counts() -> None:
+    run = reports(taken(at_work(let_in(admitted()[0], 2)), 102), "Suspended")
+    run = run.model_copy(update={"spec": run.spec.model_copy(update={"suspend": True})})
+    job = LET_IN | {"status": {"conditions": [resumed(1002)]}}
+    for _ in range(2):
+        run = after(run, plan(ObservedRun(run, job=job), 1012))
+    assert (run.status.phase, run.status.paused_seconds) == ("Suspended", 900)
+    run = run.model_copy(update={"spec": run.spec.model_copy(update={"suspend": False})})
+    again = after(run, plan(ObservedRun(run, AROUND, slot=True), 2000))
+    assert again.status.spent_seconds(NOW + timedelta(seconds=2000)) == 110
+
+
 def test_the_next_jobs_time_is_what_the_pauses_left_of_it() -> None:
     again = taken(at_work(let_in(admitted()[0], 100)), 202)
     made = plan(ObservedRun(at_work(let_in(again, 1002)), job=HELD), 1102)

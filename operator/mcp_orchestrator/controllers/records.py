@@ -19,7 +19,7 @@ from mcp_orchestrator.planning import admission, cleanup, concurrency
 from mcp_orchestrator.planning.admission import Pools
 from mcp_orchestrator.planning.concurrency import Rival, Rivals
 from mcp_orchestrator.planning.manifests import SERVER_LABEL
-from mcp_orchestrator.planning.runjob import RUN_LABEL, queue_of
+from mcp_orchestrator.planning.runjob import RUN_LABEL
 
 SERVER = resources.MCP_SERVERS.kind
 TEMPLATE = resources.WORKFLOW_TEMPLATES.kind
@@ -122,7 +122,7 @@ def pools(body: Json | None) -> Pools:
         metadata.get("namespace", ""),
         template_of(body),
         servers,
-        queued_elsewhere=bool(queue_of(metadata.get("labels", {}))),
+        queued_elsewhere="kueueQueue" in status,
     )
 
 

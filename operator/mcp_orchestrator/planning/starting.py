@@ -98,6 +98,11 @@ def hold(run: WorkflowRun, now: datetime) -> Plan:
     return _wait(run, RunPhase.SUSPENDED, RunReason.SUSPENDED, HELD, now)
 
 
+def give_back(run: WorkflowRun, why: str, now: datetime) -> Plan:
+    """Take the run's slot from it: it asks for one anew, as it now is."""
+    return _wait(run, RunPhase.PENDING, RunReason.QUEUE_CHANGED, why, now)
+
+
 def _skipped(observed: ObservedRun) -> Cancellation:
     found = observed.rivals
     assert found  # noqa: S101 - who skips the run
@@ -131,7 +136,7 @@ def pools(run: WorkflowRun, servers: Iterable[ResolvedServer]) -> Pools:
         run.metadata.namespace,
         run.spec.template_ref.name if run.spec.template_ref else "",
         [server.name for server in servers],
-        queued_elsewhere=bool(runjob.queue_name(run)),
+        queued_elsewhere=bool(runjob.queue_asked_for(run)),
     )
 
 
@@ -221,8 +226,11 @@ def _readmit(run: WorkflowRun, order: Cancellation | None, settings: Settings, n
 def _start(run: WorkflowRun, fields: dict[str, Any], words: str, settings: Settings, now: datetime) -> Plan:
     attempt = (run.status.attempt or 0) + 1
     name = manifests.job_name(run.metadata.name, run.metadata.uid, attempt)
-    verdicts, begun = kueue.begun(run, name, "the run has its slot", now)
+    queue = runjob.queue_asked_for(run)
+    verdicts, begun = kueue.begun(queue, name, "the run has its slot", now)
     fields |= begun | {"attempt": attempt, "job_name": name, "admitted_at": now}
+    if queue:
+        fields["kueue_queue"] = queue
     status = runstatus.compose(run, verdicts, now, fields)
     return Plan(
         status=status.wire(),

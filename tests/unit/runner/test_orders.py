@@ -16,8 +16,8 @@ from mcp_orchestrator.runner.records import Ending, UnitRecord
 
 GO_ON = Order()
 SUSPEND = Order(suspend=True, message=SUSPENDED)
-GRACEFUL = Order(cancel=CancelMode.GRACEFUL, message="the run was cancelled: spec.cancel is Graceful")
-IMMEDIATE = Order(cancel=CancelMode.IMMEDIATE, message="the run was cancelled: spec.cancel is Immediate")
+GRACEFUL = Order(cancel=CancelMode.GRACEFUL, message="spec.cancel is Graceful")
+IMMEDIATE = Order(cancel=CancelMode.IMMEDIATE, message="spec.cancel is Immediate")
 HELD = Ending(Outcome.SUSPENDED, RunReason.SUSPENDED, SUSPENDED)
 STOPPED = Ending(Outcome.CANCELLED, RunReason.CANCELLED, GRACEFUL.message)
 STOPPED_AT_ONCE = Ending(Outcome.CANCELLED, RunReason.CANCELLED, IMMEDIATE.message)

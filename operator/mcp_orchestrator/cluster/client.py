@@ -67,6 +67,8 @@ class Client:
         self.connection = connection
         self.server = connection.server
         self.session = connection.new_session(limit=pool_limit)
+        self.watches = connection.new_session(limit=0)
+        """A watch holds its connection for long: it takes none from the requests."""
         self._transport = transport.Transport(
             self.server, self.session, gate=gate, policy=policy or retry.Policy(), sleep=sleep
         )
@@ -80,6 +82,7 @@ class Client:
     async def close(self) -> None:
         """Close the connections."""
         await self.session.close()
+        await self.watches.close()
 
     async def get(
         self, resource: resources.Resource, name: str, namespace: str = "", *, cached: bool = False

@@ -83,7 +83,7 @@ async def _lines(client: Client, url: str, params: dict[str, str]) -> AsyncItera
     """The lines of the answer; an object may be larger than what aiohttp takes for a line."""
     patience = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
     try:
-        async with client.session.get(url, params=params, timeout=patience) as response:
+        async with client.watches.get(url, params=params, timeout=patience) as response:
             if response.status != 200:
                 body = await response.read()
                 raise errors.from_response(response.status, body, response.headers.get("Retry-After"))

@@ -27,7 +27,7 @@ from mcp_orchestrator.planning.endings import Last
 from mcp_orchestrator.planning.observed import ObservedRun, Obstacle
 from mcp_orchestrator.planning.plan import Event, Plan
 from mcp_orchestrator.planning.resolution import Resolved, Waiting
-from mcp_orchestrator.planning.runstatus import START_WAKE
+from mcp_orchestrator.planning.runstatus import RAREST_LOOK, START_WAKE
 from mcp_orchestrator.settings import Settings
 
 UNWATCHED = frozenset(
@@ -149,6 +149,9 @@ def _wait_for(run: WorkflowRun, found: Waiting, now: datetime) -> Plan:
     if found.reason in UNWATCHED:
         # Nobody tells of ConfigMaps, of other runs and of their receipts: look again.
         return replace(waiting, wake_at=now + START_WAKE)
+    if found.reason == RunReason.RECEIPT_LIMIT:
+        # Nor of these, and very many runs may wait for the same.
+        return replace(waiting, wake_at=now + RAREST_LOOK)
     if found.patience_seconds is None:
         return waiting
     patience = timedelta(seconds=found.patience_seconds)

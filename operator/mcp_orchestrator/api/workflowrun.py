@@ -262,6 +262,7 @@ class RunReason(StrEnum):
     RUN_NOT_FINISHED = "RunNotFinished"
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
     KEY_IN_USE = "KeyInUse"
+    RECEIPT_LIMIT = "ReceiptLimit"
     IDEMPOTENCY_CONFLICT = "IdempotencyConflict"
     ALREADY_EXECUTED = "AlreadyExecuted"
     INTERRUPTED = "Interrupted"

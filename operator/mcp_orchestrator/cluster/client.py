@@ -168,6 +168,12 @@ class Client:
             version = page.resource_version
         return Listing(items, version)
 
+    async def count(self, resource: resources.Resource, namespace: str) -> int:
+        """How many objects the namespace has of that kind, without reading them."""
+        request = transport.Request("GET", resource.path(namespace), {"limit": "1"}, accept=TABLE)
+        answer = _decoded(await self._transport.call(request))
+        return len(answer.get("rows") or ()) + int(answer["metadata"].get("remainingItemCount") or 0)
+
     async def create(self, resource: resources.Resource, body: Object) -> Object:
         """POST. Raises AlreadyExists.
 

@@ -113,7 +113,10 @@ def is_active(body: Json) -> bool:
 
 
 def pools(body: Json | None) -> Pools:
-    """The pools that a run has a place in; none for one without a slot."""
+    """The pools that a run has a place in; none for one without a slot.
+
+    As planning.starting.pools, of a body that is not read: this is asked with each change of a run.
+    """
     if body is None or not is_active(body):
         return ()
     metadata, status = body["metadata"], body["status"]

@@ -27,7 +27,7 @@ from mcp_orchestrator.planning.endings import Last
 from mcp_orchestrator.planning.observed import ObservedRun, Obstacle
 from mcp_orchestrator.planning.plan import Event, Plan
 from mcp_orchestrator.planning.resolution import Resolved, Waiting
-from mcp_orchestrator.planning.runstatus import START_WAKE
+from mcp_orchestrator.planning.runstatus import RAREST_LOOK, START_WAKE
 from mcp_orchestrator.settings import Settings
 
 UNWATCHED = frozenset(
@@ -131,12 +131,13 @@ def candidate(run: WorkflowRun, found: Resolved) -> Candidate:
 
 
 def pools(run: WorkflowRun, servers: Iterable[ResolvedServer]) -> Pools:
-    """The pools that the run takes a place in, with the servers that it calls."""
+    """The pools that the run has a place in, or without a slot would take one in, with the servers that it calls."""
+    queue = run.status.kueue_queue if run.status.admitted_at else runjob.queue_asked_for(run)
     return admission.pools_of(
         run.metadata.namespace,
         run.spec.template_ref.name if run.spec.template_ref else "",
         [server.name for server in servers],
-        queued_elsewhere=bool(runjob.queue_asked_for(run)),
+        queued_elsewhere=bool(queue),
     )
 
 
@@ -149,6 +150,9 @@ def _wait_for(run: WorkflowRun, found: Waiting, now: datetime) -> Plan:
     if found.reason in UNWATCHED:
         # Nobody tells of ConfigMaps, of other runs and of their receipts: look again.
         return replace(waiting, wake_at=now + START_WAKE)
+    if found.reason == RunReason.RECEIPT_LIMIT:
+        # Nor of these, and very many runs may wait for the same.
+        return replace(waiting, wake_at=now + RAREST_LOOK)
     if found.patience_seconds is None:
         return waiting
     patience = timedelta(seconds=found.patience_seconds)

@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from mcp_orchestrator.client import completion
 
         completion.answer(parser)
-    options = parser.parse_args(argv)
+    options = client.parsed(parser, argv)
     # Each program pays for its own imports only: a runner must start fast.
     match options.program:
         case "operator":

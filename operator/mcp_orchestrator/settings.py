@@ -81,6 +81,8 @@ class Settings:
     """The most cached answers that a namespace has in the cluster; 0 for none."""
     receipt_days: int = 30
     """How many days after its run's end an idempotency key is remembered."""
+    max_receipts: int = 10_000
+    """The most idempotency keys that are remembered in a namespace: runs with further ones wait."""
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -112,6 +114,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         cache_secret=source.text("CACHE_SECRET", default.cache_secret),
         cache_max_answers=source.integer("CACHE_MAX_ANSWERS", default.cache_max_answers, 0),
         receipt_days=source.integer("RECEIPT_DAYS", default.receipt_days, 1, 3650),
+        max_receipts=source.integer("MAX_RECEIPTS", default.max_receipts, 1),
     )
 
 

@@ -67,13 +67,14 @@ def test_the_operator_accepts_the_environment_that_the_chart_gives() -> None:
     values: dict[str, Any] = helm.NO_CRDS | {
         "mode": "development", "logLevel": "DEBUG", "timeoutMilliseconds": 7_200_000,
         "workers": 2, "watchNamespaces": ["a", "b"], "workloads": {"image": "x:y", "imagePullPolicy": "Never"},
-        "cache": {"secretName": "cache", "maxAnswers": 7}, "idempotency": {"receiptDays": 5},
+        "cache": {"secretName": "cache", "maxAnswers": 7}, "idempotency": {"receiptDays": 5, "maxReceipts": 9},
     }  # fmt: skip
     read = settings.read(helm.environment(values))
     assert (read.mode, read.log_level) == ("development", "DEBUG")
     assert (read.timeout_seconds, read.workers, read.watch_namespaces) == (7200, 2, ("a", "b"))
     assert (read.image, read.image_pull_policy) == ("x:y", "Never")
-    assert (read.cache_secret, read.cache_max_answers, read.receipt_days) == ("cache", 7, 5)
+    assert (read.cache_secret, read.cache_max_answers) == ("cache", 7)
+    assert (read.receipt_days, read.max_receipts) == (5, 9)
 
 
 def test_the_operator_knows_the_object_store_that_the_chart_names() -> None:
@@ -88,7 +89,7 @@ def test_the_charts_defaults_are_the_operators() -> None:
     assert given.timeout_seconds == 3600
     assert limits_of() == Limits(max_concurrent_runs=default.max_concurrent_workflows)
     names = ("mode", "log_level", "max_concurrent_workflows", "timeout_seconds", "workers", "image_pull_policy")
-    for name in (*names, "cache_secret", "cache_max_answers", "receipt_days"):
+    for name in (*names, "cache_secret", "cache_max_answers", "receipt_days", "max_receipts"):
         assert getattr(given, name) == getattr(default, name), name
 
 

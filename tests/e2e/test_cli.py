@@ -127,7 +127,7 @@ def test_an_interrupted_command_leaves_the_run_alone(servers: Space) -> None:
         words, env=programs.environ(servers), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         eventually("the run", lambda: "left" in servers.kubectl("get", "mrun", "-o", "name"))
-        servers.wait_for("mrun/left", "{.status.phase}", "Running")
+        servers.wait_for("mrun/left", "{.status.tasks[0].phase}", "Running")
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
 

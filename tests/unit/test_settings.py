@@ -43,7 +43,8 @@ def test_an_empty_variable_counts_as_unset() -> None:
         pytest.param({"LEADER_ELECT": "False"}, "leader_elect", False, id="a truth"),
         pytest.param({"CACHE_SECRET": "cache"}, "cache_secret", "cache", id="cache"),
         pytest.param({"CACHE_MAX_ANSWERS": "0"}, "cache_max_answers", 0, id="cached answers"),
-        pytest.param({"RECEIPT_DAYS": "1"}, "receipt_days", 1, id="receipts"),
+        pytest.param({"RECEIPT_DAYS": "1"}, "receipt_days", 1, id="days of receipts"),
+        pytest.param({"MAX_RECEIPTS": "1"}, "max_receipts", 1, id="receipts"),
         pytest.param({"IDENTITY": "pod-1"}, "identity", "pod-1", id="identity"),
     ],
 )

@@ -244,6 +244,7 @@ class RunReason(StrEnum):
     TEMPLATE_LIMIT = "TemplateLimit"
     SERVER_LIMIT = "ServerLimit"
     KUEUE_QUEUE = "KueueQueue"
+    QUEUE_CHANGED = "QueueChanged"
     SUSPENDED = "Suspended"
     CANCELLED = "Cancelled"
     SKIPPED = "Skipped"
@@ -261,6 +262,7 @@ class RunReason(StrEnum):
     RUN_NOT_FINISHED = "RunNotFinished"
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
     KEY_IN_USE = "KeyInUse"
+    RECEIPT_LIMIT = "ReceiptLimit"
     IDEMPOTENCY_CONFLICT = "IdempotencyConflict"
     ALREADY_EXECUTED = "AlreadyExecuted"
     INTERRUPTED = "Interrupted"
@@ -457,6 +459,11 @@ class WorkflowRunStatus(Model):
     attempt: int | None = Field(None, description="Which attempt this is, counted from 1.")
     job_name: str | None = Field(None, description="Name of the run's Job.", max_length=63)
     admitted_at: datetime | None = Field(None, description="When the run got its slot.")
+    kueue_queue: Annotated[str, StringConstraints(max_length=63)] | None = Field(
+        None,
+        description="The queue of Kueue that lets the run's pod in: the label kueue.x-k8s.io/queue-name, as it was "
+        "when the run got its slot.",
+    )
     resumptions: int | None = Field(None, description="How often it went on after it was suspended.")
     paused_seconds: int | None = Field(
         None, description="Seconds without a slot after its first start; they do not count against its time-out."
@@ -512,9 +519,7 @@ class WorkflowRun(Model):
         mode, theirs = self.spec.cancel, self.status.cancellation
         if mode is None or (theirs and theirs.mode.rank > mode.rank):
             return theirs
-        return Cancellation(
-            mode=mode, reason=RunReason.CANCELLED, message=f"the run was cancelled: spec.cancel is {mode}"
-        )
+        return Cancellation(mode=mode, reason=RunReason.CANCELLED, message=f"spec.cancel is {mode}")
 
     @property
     def suspended(self) -> bool:

@@ -47,7 +47,7 @@ class Found:
             case None:
                 return f"{name} was not looked at yet: is the operator running?"
             case RunPhase.CANCELLED:
-                return f"{name} was cancelled {phases.cancelled_by(self.run)}: {status.message}"
+                return f"{name} was cancelled: {status.message}"
         return phases.sentence(self.run)
 
     @property

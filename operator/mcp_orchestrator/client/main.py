@@ -6,9 +6,10 @@ The parser is made without importing what the commands need: help must come at o
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from mcp_orchestrator.client import arguments, runcommands
@@ -29,14 +30,30 @@ def add_to(programs: Programs) -> None:
         add(programs)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Carry out the command that was asked for; returns its exit code."""
+def parsed(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> argparse.Namespace:
+    """What was asked for. Raises SystemExit with the exit code once the help, the version or a mistake is told."""
     _ready(sys.stdout)
     _ready(sys.stderr)
     sys.stdout = sys.stdout or io.StringIO()  # closed: whoever starts us so wants to read nothing
+    told = io.StringIO()  # argparse would not say that it could not write
     try:
-        command: Command = options.command
-        code = command(options)
+        with contextlib.redirect_stdout(told):
+            return parser.parse_args(words)
+    except SystemExit as end:
+        code = int(end.code or 0)
+        raise SystemExit(_heard(lambda: _print(told.getvalue(), code))) from None
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out the command that was asked for; returns its exit code."""
+    command: Command = options.command
+    return _heard(lambda: command(options))
+
+
+def _heard(work: Callable[[], int]) -> int:
+    """The exit code of the work, once all that it printed is written; of what keeps it from that, else."""
+    try:
+        code = work()
         sys.stdout.flush()
         return int(code)
     except Failed as error:
@@ -53,6 +70,11 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout = None
         print(f"mcp-orchestrator: the output can't be written: {error.strerror or error}", file=sys.stderr)
         return int(Exit.USAGE)
+
+
+def _print(text: str, code: int) -> int:
+    print(text, end="")
+    return code
 
 
 def _ready(stream: TextIO | None) -> None:

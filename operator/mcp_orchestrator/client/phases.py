@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, RunReason, WorkflowRun
+from mcp_orchestrator.api.workflowrun import RunPhase, WorkflowRun
 
 _COLOURS = {RunPhase.SUCCEEDED: "green", RunPhase.FAILED: "red"}
 
@@ -14,34 +13,27 @@ def colour(phase: str | None) -> str:
 
 
 def state(run: WorkflowRun) -> str:
-    """The phase, with why the run waits, who cancelled it, and the order that it has still to follow.
+    """The phase, with why the run waits, and the order that it has still to follow.
 
-    For example: Queued (ClusterLimit); Running, being suspended; Cancelled by spec.cancel (Graceful).
+    For example: Queued (ClusterLimit); Running, being suspended.
     """
-    status, phase = run.status, run.status.phase or RunPhase.PENDING
-    if phase == RunPhase.CANCELLED:
-        return f"{phase} {cancelled_by(run)}"
+    phase, reason = run.status.phase or RunPhase.PENDING, run.status.waiting_reason
     if phase.final:
         return phase
-    reason = status.waiting_reason
     words = f"{phase} ({reason})" if reason and reason != phase else str(phase)
-    if run.spec.cancel or status.cancellation:
-        return f"{words}, being cancelled {cancelled_by(run)}"
-    return f"{words}, being suspended" if run.spec.suspend and phase == RunPhase.RUNNING else words
-
-
-def cancelled_by(run: WorkflowRun) -> str:
-    """Whose order stopped the run: a person's, or the operator's own."""
-    succeeded = conditions.find(run.status.conditions, RunCondition.SUCCEEDED)
-    # Of a run that has ended, its condition tells which of two orders it was.
-    ended = succeeded.reason if succeeded and run.status.phase == RunPhase.CANCELLED else ""
-    if run.spec.cancel and ended in ("", RunReason.CANCELLED):
-        return f"by spec.cancel ({run.spec.cancel})"
-    given = run.status.cancellation
-    return f"by the operator ({ended or (given.reason if given else RunReason.CANCELLED)})"
+    return ", ".join(part for part in (words, _followed(run)) if part)
 
 
 def sentence(run: WorkflowRun) -> str:
     """What the run does now."""
     words = f"{run.metadata.name} is {state(run)}"
-    return f"{words}: {run.status.message}" if run.status.message else words
+    # The message names the order too, for those who read it alone.
+    message = (run.status.message or "").removeprefix(f"{_followed(run)}: ")
+    return f"{words}: {message}" if message else words
+
+
+def _followed(run: WorkflowRun) -> str:
+    """The order that the run has still to follow; empty if there is none."""
+    if run.cancellation:
+        return "being cancelled"
+    return "being suspended" if run.spec.suspend and run.status.phase == RunPhase.RUNNING else ""

@@ -214,8 +214,6 @@ def show_end(run: WorkflowRun, terminal: Terminal) -> None:
     status, name = run.status, run.metadata.name
     took = f" in {status.duration}" if status.duration else ""
     head = f"{name} {_ENDS.get(status.phase or RunPhase.FAILED, 'failed')}{took}"
-    if status.phase == RunPhase.CANCELLED:
-        head = f"{head} {phases.cancelled_by(run)}"
     terminal.line()
     terminal.hanging("", f"{terminal.paint(head, phases.colour(status.phase))}: {status.message}")
     given.show_outputs(status.outputs or {}, terminal)

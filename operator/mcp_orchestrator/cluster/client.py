@@ -67,6 +67,8 @@ class Client:
         self.connection = connection
         self.server = connection.server
         self.session = connection.new_session(limit=pool_limit)
+        self.watches = connection.new_session(limit=0)
+        """A watch holds its connection for long: it takes none from the requests."""
         self._transport = transport.Transport(
             self.server, self.session, gate=gate, policy=policy or retry.Policy(), sleep=sleep
         )
@@ -80,6 +82,7 @@ class Client:
     async def close(self) -> None:
         """Close the connections."""
         await self.session.close()
+        await self.watches.close()
 
     async def get(
         self, resource: resources.Resource, name: str, namespace: str = "", *, cached: bool = False
@@ -164,6 +167,12 @@ class Client:
             items.extend(map(convert, page.items))
             version = page.resource_version
         return Listing(items, version)
+
+    async def count(self, resource: resources.Resource, namespace: str) -> int:
+        """How many objects the namespace has of that kind, without reading them."""
+        request = transport.Request("GET", resource.path(namespace), {"limit": "1"}, accept=TABLE)
+        answer = _decoded(await self._transport.call(request))
+        return len(answer.get("rows") or ()) + int(answer["metadata"].get("remainingItemCount") or 0)
 
     async def create(self, resource: resources.Resource, body: Object) -> Object:
         """POST. Raises AlreadyExists.

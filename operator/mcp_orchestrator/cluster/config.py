@@ -32,7 +32,8 @@ class Connection:
     proxy: str | None = None
 
     def new_session(self, *, limit: int = 64) -> aiohttp.ClientSession:
-        """A session of at most `limit` connections that adds the credentials, read anew after a 401, to each request.
+        """A session of at most `limit` connections, 0 for any number. It adds the credentials to each request, and
+        reads them anew after a 401.
 
         Must be called inside the event loop; the caller closes it.
         """

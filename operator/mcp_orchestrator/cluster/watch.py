@@ -15,7 +15,10 @@ from mcp_orchestrator.cluster.resources import Resource
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 75.0
-"""A watch without a word for that long is dead: there is a bookmark every minute."""
+"""A watch without a word for that long may be dead: mostly there is a bookmark every minute.
+
+The API server promises none, and tells no version that is not newer than the watch's own: silence is no failure.
+"""
 
 
 class ChangeType(StrEnum):
@@ -51,7 +54,7 @@ async def changes(
     field_selector: str = "",
     seconds: int = 600,
 ) -> AsyncIterator[Change]:
-    """The changes after the version `since`, until the API server ends the watch, at the latest after so many seconds.
+    """The changes after the version `since`, until the watch ends: at the latest after so many seconds, or in silence.
 
     Raises Expired if that version is forgotten: list anew; Unavailable for a connection that breaks; and what else the
     API server answers.
@@ -83,7 +86,7 @@ async def _lines(client: Client, url: str, params: dict[str, str]) -> AsyncItera
     """The lines of the answer; an object may be larger than what aiohttp takes for a line."""
     patience = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
     try:
-        async with client.session.get(url, params=params, timeout=patience) as response:
+        async with client.watches.get(url, params=params, timeout=patience) as response:
             if response.status != 200:
                 body = await response.read()
                 raise errors.from_response(response.status, body, response.headers.get("Retry-After"))
@@ -92,5 +95,7 @@ async def _lines(client: Client, url: str, params: dict[str, str]) -> AsyncItera
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     yield line
+    except aiohttp.SocketTimeoutError:
+        return
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise errors.Unavailable(f"the watch of {url} broke: {type(error).__name__} {error}".rstrip()) from error

@@ -269,7 +269,7 @@ class Operator:
                 admission=self.admission,
                 writer=writer,
                 scenes=Scenes(client, store, probe),
-                receipts=Receipts(client, settings.receipt_days),
+                receipts=Receipts(client, days=settings.receipt_days, most=settings.max_receipts),
                 settings=settings,
                 wake=self.queue.add,
             ),

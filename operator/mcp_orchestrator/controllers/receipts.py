@@ -17,20 +17,30 @@ from mcp_orchestrator.cluster.resources import RUN_RECEIPTS, WORKFLOW_RUNS
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.planning.plan import Plan
 from mcp_orchestrator.planning.runs import receipts
-from mcp_orchestrator.planning.runs.receipts import Found
+from mcp_orchestrator.planning.runs.receipts import Found, Full
 
 
 class Receipts:
-    """Looks receipts up, and writes them. An outcome is kept for so many days."""
+    """Looks receipts up, and writes them. An outcome is kept for so many days, and a namespace has at most so many."""
 
-    def __init__(self, client: Client, days: int) -> None:
+    def __init__(self, client: Client, *, days: int, most: int) -> None:
         self._client = client
         self._days = days
+        self._most = most
 
-    async def look(self, run: WorkflowRun) -> Found | None:
-        """The receipt of the run's key; None if there is none. Raises the client's errors."""
+    async def look(self, run: WorkflowRun) -> Found | Full | None:
+        """The receipt of the run's key, or that there is no room for one; None if it may have one.
+
+        Raises the client's errors.
+        """
         if run.spec.idempotency_key is None:
             return None
+        if found := await self._found(run):
+            return found
+        there = await self._client.count(RUN_RECEIPTS, run.metadata.namespace)
+        return Full(self._most) if there >= self._most else None
+
+    async def _found(self, run: WorkflowRun) -> Found | None:
         try:
             receipt = read(RunReceipt, await self._client.get(RUN_RECEIPTS, receipts.name(run), run.metadata.namespace))
         except errors.NotFound:
@@ -46,7 +56,7 @@ class Receipts:
             await self._write(dict(plan.receipt))
             return
         end = _end(run, plan)
-        body = receipts.outcome(run, end, await self.look(run), self._days) if end and run.status.runner else None
+        body = receipts.outcome(run, end, await self._found(run), self._days) if end and run.status.runner else None
         if body:
             await self._write(body)
 
@@ -54,7 +64,7 @@ class Receipts:
         """Give the key back of a run that has ended, and of which nothing ran."""
         if not _end(run, plan) or run.status.runner:
             return
-        found = await self.look(run)
+        found = await self._found(run)
         if found and receipts.is_mine(run, found):
             metadata = found.receipt.metadata
             with suppress(errors.NotFound, errors.Conflict):

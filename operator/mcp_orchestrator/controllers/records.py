@@ -16,7 +16,7 @@ from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.resources import Resource
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.planning.children.manifests import SERVER_LABEL
-from mcp_orchestrator.planning.children.runjob import RUN_LABEL, queue_of
+from mcp_orchestrator.planning.children.runjob import RUN_LABEL
 from mcp_orchestrator.planning.queue import admission, concurrency
 from mcp_orchestrator.planning.queue.admission import Pools
 from mcp_orchestrator.planning.queue.concurrency import Rival, Rivals
@@ -114,7 +114,10 @@ def is_active(body: Json) -> bool:
 
 
 def pools(body: Json | None) -> Pools:
-    """The pools that a run has a place in; none for one without a slot."""
+    """The pools that a run has a place in; none for one without a slot.
+
+    As planning.queue.candidates.pools, of a body that is not read: this is asked with each change of a run.
+    """
     if body is None or not is_active(body):
         return ()
     metadata, status = body["metadata"], body["status"]
@@ -123,7 +126,7 @@ def pools(body: Json | None) -> Pools:
         metadata.get("namespace", ""),
         template_of(body),
         servers,
-        queued_elsewhere=bool(queue_of(metadata.get("labels", {}))),
+        queued_elsewhere="kueueQueue" in status,
     )
 
 

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 0.1
 RETRY_SECONDS = 2.0
+SAY_AGAIN_SECONDS = 60.0
+"""How often the same trouble is told of, while it lasts."""
 
 
 class Reflector:
@@ -35,9 +37,10 @@ class Reflector:
         self._namespace = namespace
         self._label_selector = label_selector
         self._version = ""
+        self._said = ("", 0.0)  # the last trouble, and when it was told of
 
     def __str__(self) -> str:
-        return self._resource.plural
+        return self._resource.plural + (f" in namespace {self._namespace}" if self._namespace else "")
 
     async def list(self) -> None:
         """Make the store agree with a list. Raises the client's errors."""
@@ -62,8 +65,15 @@ class Reflector:
             except errors.Expired:
                 self._version = ""
             except errors.ApiError as error:
-                logger.warning("the watch of %s begins again: %s", self._resource.plural, error.message)
+                self._warn(error.message)
                 await asyncio.sleep(RETRY_SECONDS)
+
+    def _warn(self, trouble: str) -> None:
+        now = asyncio.get_running_loop().time()
+        said, at = self._said
+        if trouble != said or now - at >= SAY_AGAIN_SECONDS:
+            logger.warning("the watch of %s begins again: %s", self, trouble)
+            self._said = trouble, now
 
     async def _follow(self) -> None:
         changes = watch.changes(

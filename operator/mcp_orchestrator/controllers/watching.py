@@ -63,7 +63,8 @@ def registry(connection: Connection, store: Store, relisted: Callable[[Resource]
     async def login(**_: Any) -> kopf.AiohttpSession:
         return kopf.AiohttpSession(
             server=connection.server,
-            aiohttp_session=connection.new_session(),
+            # As many as there are watches, of three kinds in each namespace: kopf asks for nothing else.
+            aiohttp_session=connection.new_session(limit=0),
             default_namespace=connection.namespace,
         )
 

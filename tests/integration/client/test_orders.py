@@ -189,7 +189,7 @@ async def test_who_cancels_may_wait_for_the_end(space: Space) -> None:
         done = await ended(process)
 
     assert done.code == 2
-    assert "report-1 was cancelled in 3.0s by spec.cancel (Graceful): stopped while it ran" in done.out
+    assert "report-1 was cancelled in 3.0s: stopped while it ran" in done.out
     assert "fast had ended (Succeeded) before it could be cancelled" in done.told
     already = await space.program("cancel", "report-1", "--wait")
     assert already.code == 0
@@ -211,7 +211,7 @@ async def test_a_cancelled_run_that_is_followed_has_an_exit_code_of_its_own(spac
         await space.status(phase="Running", message="the run's tasks are under way", tasks=[OPEN])
         await read_until(process, "report-1 goes on")
         await space.program("cancel", "report-1")
-        await read_until(process, "Running, being cancelled by spec.cancel (Graceful)")
+        await read_until(process, "Running, being cancelled")
         await space.status(**cancelled(tasks=[DONE]))
         done = await ended(process)
 
@@ -220,7 +220,7 @@ async def test_a_cancelled_run_that_is_followed_has_an_exit_code_of_its_own(spac
     assert done.code == 3
     lines = done.out.splitlines()
     assert lines[-2:] == [
-        "report-1 was cancelled by spec.cancel (Graceful): stopped while it ran",
+        "report-1 was cancelled: stopped while it ran",
         f"To run what is left: mcp-orchestrator retry report-1 -n {space.namespace}",
     ]
 
@@ -239,7 +239,7 @@ async def test_what_is_known_of_a_run_tells_that_it_waits_or_was_stopped_and_by_
     told = (await space.program("diagnose", "held")).out
     assert f"1. To let it go on: mcp-orchestrator resume held -n {space.namespace}" in told
     stopped = (await space.program("diagnose", "newer")).out
-    assert stopped.startswith("newer was cancelled by the operator (Skipped): stopped while it ran")
+    assert stopped.startswith("newer was cancelled: stopped while it ran")
     found = json.loads((await space.program("diagnose", "newer", "-o", "json")).out)
     assert found["recommendations"] == [f"To let it go on: mcp-orchestrator retry newer -n {space.namespace}"]
     results = await space.program("results", "newer")

@@ -108,7 +108,7 @@ async def test_an_immediate_cancel_ends_the_pod_of_a_run_at_work(running: World)
 
     await order(running, "run", cancel="Immediate")
     ended = await running.until_phase("run", "Cancelled")
-    assert ended["status"]["message"] == "the run was cancelled: spec.cancel is Immediate"
+    assert ended["status"]["message"] == "spec.cancel is Immediate"
     assert await running.get(resources.JOBS, run["status"]["jobName"]) == {}
 
 
@@ -118,7 +118,7 @@ async def test_a_graceful_cancel_is_the_runners_work(running: World) -> None:
     await running.until_phase("run", "Running")
     await running.play_runner("run", runner=WORKING)
     await order(running, "run", cancel="Graceful")
-    await running.until(RUNS, "run", "told", lambda run: "being stopped" in run["status"]["message"])
+    await running.until(RUNS, "run", "told", lambda run: "being cancelled" in run["status"]["message"])
 
     over = WORKING | {"outcome": "Cancelled", "reason": "Cancelled", "message": "cancelled; 0 of 1 tasks had ended"}
     await running.play_runner("run", runner=over)

@@ -114,6 +114,26 @@ async def test_a_run_that_kueue_stops_before_its_runner_began_waits_with_the_sam
     await queued.until_phase("run", "Running")
 
 
+@pytest.mark.parametrize("queue", ["team-b", None])
+async def test_a_run_that_waits_in_the_wrong_queue_is_helped_by_another_label_or_by_none(
+    queued: World, queue: str | None
+) -> None:
+    before = (await job_of(queued))["metadata"]["name"]
+    labels = {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": queue}}}
+    await queued.client.merge(RUNS, "run", queued.namespace, labels, manager="kubectl")
+    again = await queued.until(RUNS, "run", "again", lambda run: run["status"].get("attempt") == 2)
+    assert (again["status"]["phase"], again["status"].get("kueueQueue")) == ("Queued" if queue else "Running", queue)
+
+    job = await job_of(queued)
+    assert job["metadata"]["labels"].get("kueue.x-k8s.io/queue-name") == queue
+    assert job["spec"]["suspend"] is bool(queue)
+    assert before not in [one["metadata"]["name"] for one in await queued.jobs()]
+    if queue:
+        await kueue_says(queued, suspend=False)
+        await queued.until_phase("run", "Running")
+    await eventually("a pod", lambda: pods_of(queued, job["metadata"]["name"]))
+
+
 async def test_the_job_of_an_earlier_attempt_is_deleted_also_by_another_operator(world: World) -> None:
     async with world.operator():
         await world.apply(a_server(), a_template(pod=NOWHERE))

@@ -189,6 +189,32 @@ async def test_a_run_with_a_new_key_takes_the_place_of_an_older_one(running: Wor
     assert stopping["status"]["cancellation"]["reason"] == "Replaced"
 
 
+async def test_a_new_key_waits_for_room_and_those_that_are_known_do_not(world: World) -> None:
+    async with world.operator(max_receipts=2):
+        await ready(world)
+        first = await execute(world, "first")
+        await world.apply(a_run("working", key="deploy-2"))
+        await world.until_phase("working", "Running")
+        await world.apply(a_run("new", key="deploy-3"), a_run("known"), objects.a_run("plain"))
+
+        waiting = await world.until_phase("new", "Pending")
+        assert condition(waiting, "Admitted")["reason"] == "ReceiptLimit"
+        known = await world.until_phase("known", "Succeeded")
+        assert known["status"]["outputs"] == first["status"]["outputs"]
+        await world.until_phase("plain", "Running")
+        assert sorted(one["run"]["name"] for one in await receipts(world)) == ["first", "working"]
+
+        (over,) = [
+            one
+            for one in (await world.client.list_all(RECEIPTS, world.namespace, convert=dict)).items
+            if one["spec"]["run"]["name"] == "first"
+        ]
+        await world.client.delete(RECEIPTS, over["metadata"]["name"], world.namespace)
+        await ready(world, description="a change, by which waiting runs are looked at again")
+        await world.until_phase("new", "Running")
+        assert sorted(one["run"]["name"] for one in await receipts(world)) == ["new", "working"]
+
+
 async def test_receipts_that_are_over_are_deleted(world: World) -> None:
     moment = clock()
     for number, until in enumerate((moment - timedelta(seconds=1), moment + timedelta(hours=1))):

@@ -203,3 +203,12 @@ async def test_an_inline_workflow_runs_without_a_template(running: World) -> Non
     await running.apply(a_run(template={"tasks": [a_task()], "pod": NOWHERE}))
     run = await running.until_phase("run", "Running")
     assert "name" not in run["status"]["template"]
+
+
+async def test_an_operator_of_many_namespaces_serves_the_last_of_them(world: World) -> None:
+    """Each has its watches, which never end: they must not take the connections of other requests."""
+    others = tuple(f"{world.namespace}-{number}" for number in range(30))
+    async with world.operator(watch_namespaces=(*others, world.namespace)):
+        await ready(world)
+        await world.apply(a_run())
+        await world.until_phase("run", "Running")

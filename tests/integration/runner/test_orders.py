@@ -87,7 +87,7 @@ async def test_a_run_that_is_cancelled_gracefully_tells_its_server_and_runs_fina
         if era == "legacy":
             assert (await faulty.told.get())["requestId"] == faulty.requests[-1]["id"]
     status = await scene.status()
-    assert told(status) == ("Cancelled", "Cancelled", "the run was cancelled: spec.cancel is Graceful")
+    assert told(status) == ("Cancelled", "Cancelled", "spec.cancel is Graceful")
     assert phases(status) == {"long": "Indeterminate", "next": "Skipped", "clean-up": "Succeeded"}
     assert [task.get("reason") for task in status["tasks"]] == [None, "RunCancelled", None]
     assert status["tasks"][0]["error"]["class"] == "Cancelled"
@@ -104,7 +104,7 @@ async def test_a_run_that_is_cancelled_immediately_ends_without_finally(
         assert await runner.ended() == 0
         await faulty.cancelled.wait()
     status = await scene.status()
-    assert told(status) == ("Cancelled", "Cancelled", "the run was cancelled: spec.cancel is Immediate")
+    assert told(status) == ("Cancelled", "Cancelled", "spec.cancel is Immediate")
     assert phases(status) == {"long": "Indeterminate", "next": "Skipped", "clean-up": "Skipped"}
 
 

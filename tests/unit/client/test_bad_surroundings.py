@@ -27,6 +27,11 @@ def shell(line: str, *words: str | Path, before: tuple[str, ...] = ()) -> subpro
     [
         pytest.param('mcp validate "$1" >/dev/full', 2, "output can't be written: No space left", id="a full disk"),
         pytest.param('mcp graph "$1/template.yaml" -o svg >/dev/full', 2, "No space left", id="one for a picture"),
+        pytest.param("mcp --help >/dev/full", 2, "output can't be written: No space left", id="one for the help"),
+        pytest.param("mcp run --help >/dev/full", 2, "No space left", id="one for a command's help"),
+        pytest.param("mcp --version >/dev/full", 2, "No space left", id="one for the version"),
+        pytest.param("mcp --help | true; exit ${PIPESTATUS[0]}", 141, "", id="nobody reads the help"),
+        pytest.param("mcp --help >&-", 0, "", id="nobody wants to read the help"),
         pytest.param('mcp validate "$1" -o json | true; exit ${PIPESTATUS[0]}', 141, "", id="nobody reads"),
         pytest.param("mcp completion bash | true; exit ${PIPESTATUS[0]}", 141, "", id="nobody reads a script"),
         pytest.param('mcp validate "$1" >&-', 0, "", id="nobody wants to read"),

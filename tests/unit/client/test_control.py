@@ -11,14 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders import NOW, a_run
 
-from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.control import Cancellation, CancelMode
-from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, TaskPhase, TaskStatus, WorkflowRun
+from mcp_orchestrator.api.workflowrun import RunnerStatus, RunPhase, TaskPhase, TaskStatus, WorkflowRun
 from mcp_orchestrator.client import orders, phases, retry
 from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.orders import Verb
 from mcp_orchestrator.client.progress import Progress
+from mcp_orchestrator.client.runs import show_end
 from mcp_orchestrator.client.terminal import Terminal
+from mcp_orchestrator.planning.runs import plan_run
+from mcp_orchestrator.planning.runs.observed import ObservedRun
+from mcp_orchestrator.settings import Settings
 
 REPLACED = Cancellation(mode=CancelMode.GRACEFUL, reason="Replaced", message="a newer run takes its place")
 
@@ -31,11 +34,6 @@ def run_of(phase: RunPhase | None, spec: dict[str, Any] | None = None, **status:
             "status": run.status.model_copy(update={"phase": phase, **status}),
         }
     )
-
-
-def ended_as(reason: str, spec: dict[str, Any] | None = None, **status: Any) -> WorkflowRun:
-    verdicts = {RunCondition.SUCCEEDED: conditions.false(reason, "it was")}
-    return run_of(RunPhase.CANCELLED, spec, conditions=conditions.merge((), verdicts, 1, NOW), **status)
 
 
 @pytest.mark.parametrize(
@@ -109,22 +107,46 @@ def test_an_order_that_comes_too_late_is_refused_in_words(run: WorkflowRun, verb
         (run_of(RunPhase.SUSPENDED, {"suspend": True}, waiting_reason="Suspended"), "Suspended"),
         (run_of(RunPhase.RUNNING), "Running"),
         (run_of(RunPhase.RUNNING, {"suspend": True}), "Running, being suspended"),
-        (
-            run_of(RunPhase.RUNNING, {"cancel": CancelMode.GRACEFUL, "suspend": True}),
-            "Running, being cancelled by spec.cancel (Graceful)",
-        ),
-        (run_of(RunPhase.RUNNING, cancellation=REPLACED), "Running, being cancelled by the operator (Replaced)"),
+        (run_of(RunPhase.RUNNING, {"cancel": CancelMode.GRACEFUL, "suspend": True}), "Running, being cancelled"),
+        (run_of(RunPhase.RUNNING, cancellation=REPLACED), "Running, being cancelled"),
         (run_of(RunPhase.SUCCEEDED, {"cancel": CancelMode.GRACEFUL}), "Succeeded"),
-        (ended_as("Cancelled", {"cancel": CancelMode.IMMEDIATE}), "Cancelled by spec.cancel (Immediate)"),
-        (ended_as("Skipped"), "Cancelled by the operator (Skipped)"),
+        (run_of(RunPhase.CANCELLED, {"cancel": CancelMode.GRACEFUL}), "Cancelled"),
+    ],
+)
+def test_a_runs_state_says_why_it_waits_and_which_order_it_has_still_to_follow(run: WorkflowRun, state: str) -> None:
+    assert phases.state(run) == state
+
+
+@pytest.mark.parametrize(
+    ("spec", "cancellation", "told"),
+    [
+        ({"cancel": CancelMode.GRACEFUL}, None, "Running, being cancelled: spec.cancel is Graceful"),
+        ({}, REPLACED, "Running, being cancelled: a newer run takes its place"),
         (
-            ended_as("Replaced", {"cancel": CancelMode.GRACEFUL}, cancellation=REPLACED),
-            "Cancelled by the operator (Replaced)",
+            {"suspend": True},
+            None,
+            "Running, being suspended: tasks under way go on to their end, and no others start",
         ),
     ],
 )
-def test_a_runs_state_says_why_it_waits_and_who_stopped_it(run: WorkflowRun, state: str) -> None:
-    assert phases.state(run) == state
+def test_what_the_operator_says_of_an_order_is_told_once(
+    spec: dict[str, Any], cancellation: Cancellation | None, told: str
+) -> None:
+    runner = RunnerStatus(pod_name="run-1", pod_uid="u", start_time=NOW, attempt=1)
+    fields: dict[str, Any] = {"admitted_at": NOW, "attempt": 1, "job_name": "run-1", "runner": runner}
+    run = run_of(RunPhase.RUNNING, spec, cancellation=cancellation, **fields)
+    status = plan_run(ObservedRun(run=run, job={"metadata": {}}), Settings(), NOW).status
+    assert status
+
+    run = run_of(RunPhase.RUNNING, spec, cancellation=cancellation, message=status["message"])
+    assert phases.sentence(run) == f"{run.metadata.name} is {told}"
+
+
+def test_the_end_of_a_cancelled_run_is_told_once() -> None:
+    out = io.StringIO()
+    run = run_of(RunPhase.CANCELLED, {"cancel": CancelMode.GRACEFUL}, message="spec.cancel is Graceful", duration="3s")
+    show_end(run, Terminal(out))
+    assert out.getvalue().splitlines()[1] == f"{run.metadata.name} was cancelled in 3s: spec.cancel is Graceful"
 
 
 def test_a_retry_is_the_same_run_without_its_orders() -> None:

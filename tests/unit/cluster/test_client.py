@@ -123,6 +123,15 @@ async def test_a_table_has_metadata_and_what_the_columns_show() -> None:
     assert [request.headers["Accept"] for request in server.received] == [client.TABLE, "application/json, */*"]
 
 
+@pytest.mark.parametrize(("rows", "metadata", "number"), [(0, {}, 0), (1, {}, 1), (1, {"remainingItemCount": 41}, 42)])
+async def test_objects_are_counted_by_reading_one(rows: int, metadata: dict[str, int], number: int) -> None:
+    row = {"cells": ["a"], "object": {"metadata": {"name": "a"}}}
+    async with a_client(ok({"rows": [row] * rows, "metadata": metadata})) as (subject, server):
+        assert await subject.count(resources.WORKFLOW_RUNS, "team") == number
+    (request,) = server.received
+    assert request.query["limit"] == "1"
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -44,6 +45,19 @@ async def told(*answers: Answer, **selection: str) -> tuple[list[tuple[str, str]
         found = watch.changes(client, resources.JOBS, "team", since="7", **selection)
         seen = [(str(change.type), change.version) async for change in found]
         return seen, server.received[0].query
+
+
+async def stay_open(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await response.write(lines(an_event("ADDED", 8)).encode())
+    await asyncio.Event().wait()
+    return response
+
+
+async def test_a_watch_that_falls_silent_ends_as_one_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "SILENCE_SECONDS", 0.05)
+    assert (await told(stay_open))[0] == [("ADDED", "8")]
 
 
 async def test_a_watch_tells_each_change_from_a_version_on() -> None:

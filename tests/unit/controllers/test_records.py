@@ -14,6 +14,8 @@ from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.records import Waker
 from mcp_orchestrator.controllers.store import Key, Store
+from mcp_orchestrator.planning.children import runjob
+from mcp_orchestrator.planning.queue import admission, candidates
 
 SERVER_SPEC = {"stdio": {"command": "uvx"}}
 CALLS_TIME = {"tasks": [{"name": "now", "server": "time", "tool": "t"}]}
@@ -53,6 +55,21 @@ class Cluster:
 
 def owned_by(kind: str, name: str, controller: bool = True) -> dict[str, Any]:
     return {"ownerReferences": [{"kind": kind, "name": name, "uid": f"uid-of-{name}", "controller": controller}]}
+
+
+@pytest.mark.parametrize("label", [{}, {runjob.QUEUE_LABEL: "team-a"}])
+@pytest.mark.parametrize("queue", [{}, {"kueueQueue": "team-a"}])
+@pytest.mark.parametrize("template", [{"templateRef": {"name": "t"}}, {}])
+def test_the_store_and_the_plans_agree_on_the_places_that_a_run_has(
+    label: dict[str, str], queue: dict[str, str], template: dict[str, Any]
+) -> None:
+    metadata = {"name": "run", "namespace": "default", "labels": label}
+    servers = [{"name": "time", "url": "http://time"}, {"name": "git", "url": "http://git"}]
+    body = {"metadata": metadata, "spec": template, "status": {**RUNNING, **queue, "servers": servers}}
+    run = read(WorkflowRun, body)
+    assert isinstance(run, WorkflowRun)
+    assert records.pools(body) == candidates.pools(run, run.status.servers)
+    assert (admission.CLUSTER in records.pools(body)) == (not queue)
 
 
 @pytest.fixture

@@ -84,4 +84,17 @@ async def test_a_watch_that_fails_goes_on_from_where_it_was(caplog: pytest.LogCa
     assert names(store) == ["a"]
     assert asked == ["list", "5", "6", "6", "6"]
     (told,) = caplog.messages
-    assert told.startswith("the watch of jobs begins again: ")
+    assert told.startswith("the watch of jobs in namespace team begins again: ")
+
+
+async def test_a_trouble_that_lasts_is_said_once_a_minute_and_another_at_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.WARNING)
+    troubles = status(503, message="away"), status(503, message="away"), status(403, message="no right")
+    await follow(a_list(5), *troubles)
+    assert [message.rpartition(": ")[2] for message in caplog.messages] == ["away", "no right"]
+    caplog.clear()
+    monkeypatch.setattr(reflector, "SAY_AGAIN_SECONDS", 0.0)
+    await follow(a_list(5), *troubles)
+    assert [message.rpartition(": ")[2] for message in caplog.messages] == ["away", "away", "no right"]

@@ -16,11 +16,12 @@ from mcp_orchestrator.runner.results.records import Ending, UnitRecord
 
 GO_ON = Order()
 SUSPEND = Order(suspend=True, message=SUSPENDED)
-GRACEFUL = Order(cancel=CancelMode.GRACEFUL, message="the run was cancelled: spec.cancel is Graceful")
-IMMEDIATE = Order(cancel=CancelMode.IMMEDIATE, message="the run was cancelled: spec.cancel is Immediate")
+GRACEFUL = Order(cancel=CancelMode.GRACEFUL, message="spec.cancel is Graceful")
+IMMEDIATE = Order(cancel=CancelMode.IMMEDIATE, message="spec.cancel is Immediate")
 HELD = Ending(Outcome.SUSPENDED, RunReason.SUSPENDED, SUSPENDED)
 STOPPED = Ending(Outcome.CANCELLED, RunReason.CANCELLED, GRACEFUL.message)
 STOPPED_AT_ONCE = Ending(Outcome.CANCELLED, RunReason.CANCELLED, IMMEDIATE.message)
+A_THEN_Z = a_spec(a_task("a"), finally_=[a_task("z", arguments={"why": "${{ run.reason }}"})])
 
 
 # --- what is ordered -------------------------------------------------------------------------------------------------
@@ -288,8 +289,7 @@ def test_a_run_that_is_cancelled_immediately_stops_everything_and_skips_finally(
     ],
 )
 def test_cancelling_around_finally(orders: dict[float, Order], ended: dict[str, float], ending: Ending | None) -> None:
-    workflow = a_spec(a_task("a"), finally_=[a_task("z")])
-    found, _ = run(workflow, tools := ScriptedTools({"a": after(10, 1), "z": after(10, 1)}), orders=orders)
+    found, _ = run(A_THEN_Z, tools := ScriptedTools({"a": after(10, 1), "z": after(10, 1)}), orders=orders)
     assert tools.ended == ended
     assert found == (ending or Ending(Outcome.SUCCEEDED, RunReason.SUCCEEDED, "1 task succeeded"))
 
@@ -308,16 +308,14 @@ def test_the_finally_of_an_inner_workflow_runs_after_a_graceful_cancel() -> None
 
 
 def test_a_replaced_run_says_so_and_its_finally_reads_that_it_was_cancelled() -> None:
-    workflow = a_spec(a_task("a"), finally_=[a_task("z", arguments={"why": "${{ run.reason }}"})])
     replaced = Order(cancel=CancelMode.GRACEFUL, reason=RunReason.REPLACED, message="run b takes its place")
-    ending, _ = run(workflow, tools := ScriptedTools({"a": after(10, 1)}), orders={3: replaced})
+    ending, _ = run(A_THEN_Z, tools := ScriptedTools({"a": after(10, 1)}), orders={3: replaced})
     assert ending == Ending(Outcome.CANCELLED, RunReason.REPLACED, "run b takes its place")
     assert tools.arguments("z") == {"why": "Cancelled"}
 
 
 def test_a_pod_that_finds_its_run_cancelled_runs_finally_only() -> None:
-    workflow = a_spec(a_task("a"), finally_=[a_task("z")])
-    ending, records = run(workflow, tools := ScriptedTools(), orders={0: GRACEFUL})
+    ending, records = run(A_THEN_Z, tools := ScriptedTools(), orders={0: GRACEFUL})
     assert ending == STOPPED
     assert set(tools.began) == {"z"}
     assert records.words("a") == f"RunCancelled: {GRACEFUL.message}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from mcp_orchestrator.api.base import GROUP, RUNNER_MANAGER
@@ -41,14 +41,12 @@ READABLE = 0o440
 """For the runner alone, which has the group of its volumes."""
 
 
-def queue_of(labels: Mapping[str, str]) -> str:
-    """The queue of Kueue that a run with these labels waits in; empty if Kueue has no say in it."""
-    return labels.get(QUEUE_LABEL, "")
+def queue_asked_for(run: WorkflowRun) -> str:
+    """The queue of Kueue that the run is to wait in, by its label; empty if Kueue is to have no say in it.
 
-
-def queue_name(run: WorkflowRun) -> str:
-    """`queue_of` the run."""
-    return queue_of(run.metadata.labels)
+    It counts when the run gets its slot: status.kueue_queue.
+    """
+    return run.metadata.labels.get(QUEUE_LABEL, "")
 
 
 def run_job(
@@ -73,7 +71,7 @@ def run_job(
             "ownerReferences": manifests.owner("WorkflowRun", metadata),
         },
         "spec": {
-            **({"suspend": True} if queue_name(run) else {}),
+            **({"suspend": True} if run.status.kueue_queue else {}),
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             # The runner keeps the time itself, from its start on; this ends a pod that never starts or that hangs.
@@ -89,8 +87,10 @@ def run_job(
 
 def _kueue(run: WorkflowRun) -> dict[str, str]:
     """Labels that Kueue reads off the Job."""
-    labels = run.metadata.labels
-    return {name: labels[name] for name in (QUEUE_LABEL, PRIORITY_LABEL) if queue_name(run) and labels.get(name)}
+    if not (queue := run.status.kueue_queue):
+        return {}
+    priority = run.metadata.labels.get(PRIORITY_LABEL)
+    return {QUEUE_LABEL: queue} | ({PRIORITY_LABEL: priority} if priority else {})
 
 
 def _pod(run: WorkflowRun, timeout_seconds: int, traceparent: str, settings: Settings) -> dict[str, Any]:

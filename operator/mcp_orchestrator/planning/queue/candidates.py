@@ -26,10 +26,11 @@ def candidate(run: WorkflowRun, found: Resolved) -> Candidate:
 
 
 def pools(run: WorkflowRun, servers: Iterable[ResolvedServer]) -> Pools:
-    """The pools that the run takes a place in, with the servers that it calls."""
+    """The pools that the run has a place in, or without a slot would take one in, with the servers that it calls."""
+    queue = run.status.kueue_queue if run.status.admitted_at else runjob.queue_asked_for(run)
     return admission.pools_of(
         run.metadata.namespace,
         run.spec.template_ref.name if run.spec.template_ref else "",
         [server.name for server in servers],
-        queued_elsewhere=bool(runjob.queue_name(run)),
+        queued_elsewhere=bool(queue),
     )

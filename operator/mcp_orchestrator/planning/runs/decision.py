@@ -15,7 +15,7 @@ from typing import Any
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.control import Cancellation, CancelMode
 from mcp_orchestrator.api.workflowrun import Outcome, RunPhase, RunReason, WorkflowRun
-from mcp_orchestrator.planning.children import manifests, runjob
+from mcp_orchestrator.planning.children import manifests
 from mcp_orchestrator.planning.diagnosis import pods
 from mcp_orchestrator.planning.plan import Event, EventType, Plan
 from mcp_orchestrator.planning.runs import attempts, endings, kueue, runstatus, starting
@@ -47,6 +47,8 @@ def workflow_type(run: WorkflowRun) -> str:
 def _after_admission(observed: ObservedRun, settings: Settings, now: datetime) -> Plan:
     run, last = observed.run, Last(observed.run, now, observed.pods, observed.scene)
     runner = attempts.current_runner(run)
+    if observed.job and kueue.has_let_in(run, observed.job):
+        return _let_in(run, observed.job, now)
     if runner and runner.outcome == Outcome.SUSPENDED:
         return starting.hold(run, now)
     if runner and runner.outcome:
@@ -57,6 +59,8 @@ def _after_admission(observed: ObservedRun, settings: Settings, now: datetime) -
         return _once_stopped(observed, endings.cancelled(last, order), now)
     if run.suspended and not runner:
         return _once_stopped(observed, starting.hold(run, now), now)
+    if not runner and (changed := kueue.change_of_queue(run)):
+        return _once_stopped(observed, starting.give_back(run, changed, now), now)
     if observed.foreign_job:
         message = f"a Job named {run.status.job_name} exists and is not this run's"
         return endings.failed(last, RunReason.NAME_CONFLICT, message, "Delete that Job, then create the run again.")
@@ -70,11 +74,8 @@ def _after_admission(observed: ObservedRun, settings: Settings, now: datetime) -
         return Plan(children=(attempts.job(run, run.status, settings, now),), wake_at=now + START_WAKE)
     if observed.job is None or endings.has_ended(observed.job):
         return _without_report(observed, order, settings, now)
-    if runjob.queue_name(run):
-        if kueue.holds_back(observed.job):
-            return _held_back(observed, order, settings, now)
-        if kueue.told_since(run):
-            return _let_in(run, observed.job, now)
+    if run.status.kueue_queue and kueue.holds_back(observed.job):
+        return _held_back(observed, order, settings, now)
     return _started(observed, order, now)
 
 
@@ -90,11 +91,14 @@ def _held_back(observed: ObservedRun, order: Cancellation | None, settings: Sett
     since = kueue.told_since(run)
     if since and run.status.observed_generation == run.metadata.generation:
         return Plan()
-    verdicts, waiting = kueue.waiting(run, run.status.job_name or "", since or now)
+    verdicts, waiting = kueue.waiting(run.status.kueue_queue or "", run.status.job_name or "", since or now)
     return Plan(status=runstatus.compose(run, verdicts, now, runstatus.kept_running(run.status) | waiting).wire())
 
 
 def _let_in(run: WorkflowRun, job: Mapping[str, Any], now: datetime) -> Plan:
+    """Put the end of the wait on record, before all that may have become of the run since: no time is measured right
+    without it.
+    """
     fields = runstatus.kept_running(run.status) | {"phase": RunPhase.RUNNING, "message": runstatus.STARTING}
     if paused := kueue.paused_seconds(run, job, now):
         fields["paused_seconds"] = paused
@@ -138,7 +142,7 @@ def _again(run: WorkflowRun, why: str, settings: Settings, now: datetime, *, res
     """
     attempt = (run.status.attempt or 1) + 1
     name = manifests.job_name(run.metadata.name, run.metadata.uid, attempt)
-    verdicts, begun = kueue.begun(run, name, runstatus.STARTING, now)
+    verdicts, begun = kueue.begun(run.status.kueue_queue or "", name, runstatus.STARTING, now)
     fields = runstatus.kept_running(run.status) | begun | {"attempt": attempt, "job_name": name}
     if resumed:
         fields["resumptions"] = (run.status.resumptions or 0) + 1
@@ -175,7 +179,7 @@ def _started(observed: ObservedRun, order: Cancellation | None, now: datetime) -
 def _at_work(run: WorkflowRun, order: Cancellation | None, now: datetime) -> Plan:
     message = runstatus.WORKING
     if order:
-        message = f"being stopped: {order.message}"
+        message = f"being cancelled: {order.message}"
     elif run.suspended:
         message = "being suspended: tasks under way go on to their end, and no others start"
     seen = run.status.observed_generation == run.metadata.generation

@@ -29,18 +29,31 @@ def told_since(run: WorkflowRun) -> datetime | None:
     return status.waiting_since if status.waiting_reason == RunReason.KUEUE_QUEUE else None
 
 
-def waiting(run: WorkflowRun, job: str, since: datetime) -> tuple[dict[str, Verdict], dict[str, Any]]:
+def has_let_in(run: WorkflowRun, job: Mapping[str, Any]) -> bool:
+    """Whether Kueue has let in the Job of a run that still says that it waits for that."""
+    return told_since(run) is not None and not holds_back(job)
+
+
+def change_of_queue(run: WorkflowRun) -> str:
+    """How the queue was changed of a run that waits for Kueue; empty if it was not."""
+    before, now = run.status.kueue_queue, runjob.queue_asked_for(run)
+    if before == now or not told_since(run):
+        return ""
+    return f"the label {runjob.QUEUE_LABEL} was changed from {before} to {now or 'none'}: the run asks for a slot anew"
+
+
+def waiting(queue: str, job: str, since: datetime) -> tuple[dict[str, Verdict], dict[str, Any]]:
     """How a run stands that waits for Kueue: the verdicts of its conditions, and fields of its status."""
     reason = RunReason.KUEUE_QUEUE
-    message = f"waits for Kueue in the queue {runjob.queue_name(run)}: kubectl describe job {job} tells how it stands"
+    message = f"waits for Kueue in the queue {queue}: kubectl describe job {job} tells how it stands"
     fields = {"phase": RunPhase.QUEUED, "message": message, "waiting_reason": reason, "waiting_since": since}
     return runstatus.waiting(reason, message), fields
 
 
-def begun(run: WorkflowRun, job: str, words: str, now: datetime) -> tuple[dict[str, Verdict], dict[str, Any]]:
+def begun(queue: str, job: str, words: str, now: datetime) -> tuple[dict[str, Verdict], dict[str, Any]]:
     """How a run stands whose Job is about to be made, likewise; `words` are for one that is no matter of Kueue's."""
-    if runjob.queue_name(run):
-        return waiting(run, job, now)
+    if queue:
+        return waiting(queue, job, now)
     return runstatus.running(words), {"phase": RunPhase.RUNNING, "message": runstatus.STARTING}
 
 
@@ -62,7 +75,7 @@ def paused_seconds(run: WorkflowRun, job: Mapping[str, Any], now: datetime) -> i
 def earlier_job(run: WorkflowRun) -> str:
     """Name of the Job of the attempt before; empty if there is none, or if it is not Kueue's."""
     attempt = run.status.attempt or 1
-    if attempt == 1 or not runjob.queue_name(run):
+    if attempt == 1 or not run.status.kueue_queue:
         return ""
     return manifests.job_name(run.metadata.name, run.metadata.uid, attempt - 1)
 

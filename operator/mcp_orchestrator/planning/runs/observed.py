@@ -10,7 +10,7 @@ from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.planning.diagnosis.scene import Scene
 from mcp_orchestrator.planning.queue.admission import Pool
 from mcp_orchestrator.planning.queue.concurrency import Rivals
-from mcp_orchestrator.planning.runs.receipts import Found
+from mcp_orchestrator.planning.runs.receipts import Found, Full
 from mcp_orchestrator.planning.workflows.resolution import Surroundings
 
 
@@ -31,8 +31,8 @@ class ObservedRun:
     """What stands beside it, looked at before it is admitted."""
     rivals: Rivals | None = None
     """Other unfinished runs of its template, if the template says what becomes of those that are too many."""
-    receipt: Found | None = None
-    """The receipt of its idempotency key, looked at before it is first admitted."""
+    receipt: Found | Full | None = None
+    """The receipt of its idempotency key, or that there is no room for one; looked at before it is first admitted."""
     slot: bool = False
     """Whether the admission queue gave the run a slot."""
     obstacle: Obstacle | None = None

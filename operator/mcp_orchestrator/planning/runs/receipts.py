@@ -34,6 +34,13 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Full:
+    """The run's key has no receipt, and its namespace has no room for one more."""
+
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Spent:
     """How a run ends whose key was used: it is not executed."""
 
@@ -47,10 +54,13 @@ class Spent:
 # --- what it means ----------------------------------------------------------------------------------------------------
 
 
-def verdict(run: WorkflowRun, found: Found | None, now: datetime) -> Waiting | Spent | None:
+def verdict(run: WorkflowRun, found: Found | Full | None, now: datetime) -> Waiting | Spent | None:
     """What the receipt of its key means for a run that has not started; None if the run goes on."""
     if found is None:
         return None
+    if isinstance(found, Full):
+        words = f"the namespace has {found.most} RunReceipts (kubectl get mrcpt), and may have no more"
+        return Waiting(RunReason.RECEIPT_LIMIT, f"{words}: the run waits until one is over, or is deleted")
     if isinstance(found.receipt, Unreadable):
         words = f"this version of the operator can't read RunReceipt {found.receipt.metadata.name}"
         return Waiting(RunReason.KEY_IN_USE, f"the run's key is in use: {words}: {found.receipt.message}")
@@ -93,8 +103,9 @@ def _taken_over(spec: RunReceiptSpec, phase: RunPhase) -> Spent:
 # --- what is written --------------------------------------------------------------------------------------------------
 
 
-def claim(run: WorkflowRun, found: Found | None, now: datetime) -> dict[str, Any] | None:
+def claim(run: WorkflowRun, found: Found | Full | None, now: datetime) -> dict[str, Any] | None:
     """The receipt that gives the key to the run; None if it has it, or has no key. It replaces the version it names."""
+    assert not isinstance(found, Full)  # noqa: S101 - such a run waits
     if run.spec.idempotency_key is None or (found and is_mine(run, found)):
         return None
     return _manifest(run, found, _spec(run, now + CLAIM))

@@ -42,7 +42,8 @@ def kept(status: WorkflowRunStatus) -> dict[str, Any]:
 
 def kept_running(status: WorkflowRunStatus) -> dict[str, Any]:
     """What stands in the status and stays there while the run has its slot."""
-    return kept(status) | ({"admitted_at": status.admitted_at} if status.admitted_at else {})
+    with_slot = {"admitted_at": status.admitted_at, "kueue_queue": status.kueue_queue}
+    return kept(status) | {name: value for name, value in with_slot.items() if value}
 
 
 def running(message: str) -> dict[str, Verdict]:

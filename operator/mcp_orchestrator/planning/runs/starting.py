@@ -9,13 +9,13 @@ from typing import Any
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.control import Cancellation, CancelMode
 from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, RunReason, WorkflowRun
-from mcp_orchestrator.planning.children import manifests
+from mcp_orchestrator.planning.children import manifests, runjob
 from mcp_orchestrator.planning.plan import Event, Plan
 from mcp_orchestrator.planning.queue import candidates, concurrency
 from mcp_orchestrator.planning.runs import attempts, endings, kueue, receipts, runstatus
 from mcp_orchestrator.planning.runs.endings import Last
 from mcp_orchestrator.planning.runs.observed import ObservedRun, Obstacle
-from mcp_orchestrator.planning.runs.runstatus import START_WAKE
+from mcp_orchestrator.planning.runs.runstatus import RAREST_LOOK, START_WAKE
 from mcp_orchestrator.planning.workflows import resolution
 from mcp_orchestrator.planning.workflows.resolution import Resolved, Waiting
 from mcp_orchestrator.settings import Settings
@@ -88,6 +88,11 @@ def hold(run: WorkflowRun, now: datetime) -> Plan:
     return _wait(run, RunPhase.SUSPENDED, RunReason.SUSPENDED, HELD, now)
 
 
+def give_back(run: WorkflowRun, why: str, now: datetime) -> Plan:
+    """Take the run's slot from it: it asks for one anew, as it now is."""
+    return _wait(run, RunPhase.PENDING, RunReason.QUEUE_CHANGED, why, now)
+
+
 def _skipped(observed: ObservedRun) -> Cancellation:
     found = observed.rivals
     assert found  # noqa: S101 - who skips the run
@@ -111,6 +116,9 @@ def _wait_for(run: WorkflowRun, found: Waiting, now: datetime) -> Plan:
     if found.reason in UNWATCHED:
         # Nobody tells of ConfigMaps, of other runs and of their receipts: look again.
         return replace(waiting, wake_at=now + START_WAKE)
+    if found.reason == RunReason.RECEIPT_LIMIT:
+        # Nor of these, and very many runs may wait for the same.
+        return replace(waiting, wake_at=now + RAREST_LOOK)
     if found.patience_seconds is None:
         return waiting
     patience = timedelta(seconds=found.patience_seconds)
@@ -188,8 +196,11 @@ def _readmit(run: WorkflowRun, order: Cancellation | None, settings: Settings, n
 def _start(run: WorkflowRun, fields: dict[str, Any], words: str, settings: Settings, now: datetime) -> Plan:
     attempt = (run.status.attempt or 0) + 1
     name = manifests.job_name(run.metadata.name, run.metadata.uid, attempt)
-    verdicts, begun = kueue.begun(run, name, "the run has its slot", now)
+    queue = runjob.queue_asked_for(run)
+    verdicts, begun = kueue.begun(queue, name, "the run has its slot", now)
     fields |= begun | {"attempt": attempt, "job_name": name, "admitted_at": now}
+    if queue:
+        fields["kueue_queue"] = queue
     status = runstatus.compose(run, verdicts, now, fields)
     return Plan(
         status=status.wire(),

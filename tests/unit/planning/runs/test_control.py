@@ -192,7 +192,7 @@ def test_a_run_that_has_not_started_ends_at_once_when_it_is_cancelled(mode: str,
     made = plan(replace(READY, run=run, slot=True))
     status = status_of(made)
 
-    assert (status["phase"], status["message"]) == ("Cancelled", f"the run was cancelled: spec.cancel is {mode}")
+    assert (status["phase"], status["message"]) == ("Cancelled", f"spec.cancel is {mode}")
     assert held(made) == {
         "Succeeded": ("False", "Cancelled"),
         "Finished": ("True", "Cancelled"),
@@ -210,7 +210,7 @@ def test_a_running_run_is_cancelled_gracefully_by_its_runner() -> None:
     run = told(reported(admitted()), cancel="Graceful")
 
     made = plan(ObservedRun(run, job=ACTIVE))
-    assert status_of(made)["message"] == "being stopped: the run was cancelled: spec.cancel is Graceful"
+    assert status_of(made)["message"] == "being cancelled: spec.cancel is Graceful"
     assert made.deletions == ()
     assert plan(ObservedRun(applied(run, made), job=ACTIVE)) == Plan()
 

@@ -15,6 +15,7 @@ from mcp_orchestrator.api.control import CancelMode
 from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.planning.children import runjob
 from mcp_orchestrator.planning.plan import Plan
+from mcp_orchestrator.planning.queue.admission import CLUSTER
 from mcp_orchestrator.planning.runs import attempts, endings, kueue
 from mcp_orchestrator.planning.runs.decision import plan_run
 from mcp_orchestrator.planning.runs.observed import ObservedRun
@@ -95,7 +96,7 @@ def test_a_wait_that_is_told_again_for_a_change_of_the_spec_goes_on_from_where_i
 def test_without_a_queue_kueue_has_no_say(labels: dict[str, str]) -> None:
     run, made = admitted(labels)
     (job,) = made.children
-    assert runjob.queue_name(run) == ""
+    assert run.status.kueue_queue is None
     assert "suspend" not in job["spec"]
     assert not {runjob.QUEUE_LABEL, runjob.PRIORITY_LABEL} & job["metadata"]["labels"].keys()
     assert run.status.phase == "Running"
@@ -196,6 +197,87 @@ def test_a_pod_that_begins_before_the_end_of_the_wait_is_on_record_does_not_coun
     assert let_in(again, 1002).status.spent_seconds(NOW + timedelta(seconds=1012)) == 210
 
 
+@pytest.mark.parametrize(
+    ("labels", "message", "phase"),
+    [
+        pytest.param({runjob.QUEUE_LABEL: "team-b"}, "from team-a to team-b", "Queued", id="another queue"),
+        pytest.param({}, "from team-a to none", "Running", id="none any more"),
+    ],
+)
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_run_whose_queue_is_changed_while_kueue_holds_it_back_asks_for_a_slot_anew(
+    labels: dict[str, str], message: str, phase: str, begun: bool
+) -> None:
+    run = taken(at_work(let_in(admitted()[0], 2)), 102) if begun else admitted()[0]
+    attempt = run.status.attempt or 0
+    changed = run.model_copy(update={"metadata": run.metadata.model_copy(update={"labels": labels})})
+    job = a_job() | {"spec": {"suspend": True}}
+    assert plan(ObservedRun(changed, job=job), 300).deletions == (job,)
+
+    asking = after(changed, plan(ObservedRun(changed), 300))
+    assert (asking.status.phase, asking.status.waiting_reason) == ("Pending", "QueueChanged")
+    assert message in (asking.status.message or "")
+    assert (asking.status.admitted_at, asking.status.kueue_queue) == (None, None)
+    candidate = plan(ObservedRun(asking, AROUND), 301).candidate
+    assert candidate
+    assert (CLUSTER in candidate.pools) == (not labels)
+
+    made = plan(ObservedRun(asking, AROUND, slot=True), 400)
+    again = after(asking, made)
+    (new,) = made.children
+    assert (again.status.phase, again.status.attempt) == (phase, attempt + 1)
+    assert (again.status.kueue_queue or "") == new["metadata"]["labels"].get(runjob.QUEUE_LABEL, "")
+    assert again.status.kueue_queue == (labels.get(runjob.QUEUE_LABEL) or None)
+    assert ("suspend" in new["spec"]) == bool(labels)
+    assert again.status.spent_seconds(NOW + timedelta(seconds=400)) == (100 if begun else 0)
+
+
+@pytest.mark.parametrize("before", [LABELS, {}])
+def test_a_change_of_the_queue_of_a_run_that_has_its_pod_changes_nothing(before: dict[str, str]) -> None:
+    run = at_work(let_in(admitted()[0], 100)) if before else at_work(admitted({})[0])
+    labels = {} if before else LABELS
+    changed = run.model_copy(update={"metadata": run.metadata.model_copy(update={"labels": labels})})
+    assert plan(ObservedRun(changed, job=LET_IN), 200) == plan(ObservedRun(run, job=LET_IN), 200)
+
+    failed = {"metadata": {"name": "job"}, "status": FAILED}
+    next_, unchanged = (
+        plan_run(ObservedRun(one, job=failed), GENEROUS, NOW + timedelta(seconds=300)) for one in (changed, run)
+    )
+    assert next_.status
+    assert next_.status.get("kueueQueue") == ("team-a" if before else None)
+    assert ("suspend" in next_.children[0]["spec"]) == ("suspend" in unchanged.children[0]["spec"]) == bool(before)
+
+
+def reports(run: WorkflowRun, outcome: str) -> WorkflowRun:
+    """The run, once the runner of its present attempt has begun and ended before the operator saw either."""
+    wire = at_work(run).status.wire()
+    wire["runner"] |= {"outcome": outcome, "reason": outcome, "message": "it was"}
+    return run.model_copy(update={"status": WorkflowRunStatus.model_validate(wire)})
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_run_that_ends_before_the_end_of_the_wait_is_on_record_has_not_run_while_it_waited(ended: bool) -> None:
+    run = reports(taken(at_work(let_in(admitted()[0], 2)), 102), "Succeeded")
+    conditions = [resumed(1002), *(ending("Complete")["conditions"] if ended else [])]
+    job = LET_IN | {"status": {"conditions": conditions}}
+    for _ in range(2):
+        run = after(run, plan(ObservedRun(run, job=job), 1012))
+    assert (run.status.phase, run.status.paused_seconds) == ("Succeeded", 900)
+    assert run.status.duration_milliseconds == 110_000
+
+
+def test_the_work_of_a_run_that_is_suspended_before_the_end_of_the_wait_is_on_record_counts() -> None:
+    run = reports(taken(at_work(let_in(admitted()[0], 2)), 102), "Suspended")
+    run = run.model_copy(update={"spec": run.spec.model_copy(update={"suspend": True})})
+    job = LET_IN | {"status": {"conditions": [resumed(1002)]}}
+    for _ in range(2):
+        run = after(run, plan(ObservedRun(run, job=job), 1012))
+    assert (run.status.phase, run.status.paused_seconds) == ("Suspended", 900)
+    run = run.model_copy(update={"spec": run.spec.model_copy(update={"suspend": False})})
+    again = after(run, plan(ObservedRun(run, AROUND, slot=True), 2000))
+    assert again.status.spent_seconds(NOW + timedelta(seconds=2000)) == 110
+
+
 def test_the_next_jobs_time_is_what_the_pauses_left_of_it() -> None:
     again = taken(at_work(let_in(admitted()[0], 100)), 202)
     made = plan(ObservedRun(at_work(let_in(again, 1002)), job=HELD), 1102)
@@ -203,10 +285,13 @@ def test_the_next_jobs_time_is_what_the_pauses_left_of_it() -> None:
     assert job["spec"]["activeDeadlineSeconds"] == 300 + runjob.START_SECONDS
 
 
+def at(seconds: int) -> str:
+    return (NOW + timedelta(seconds=seconds)).isoformat()
+
+
 def resumed(seconds: int) -> dict[str, str]:
     """What the Job controller says of a Job that was let in."""
-    time = (NOW + timedelta(seconds=seconds)).isoformat()
-    return {"type": "Suspended", "status": "False", "reason": "JobResumed", "lastTransitionTime": time}
+    return {"type": "Suspended", "status": "False", "reason": "JobResumed", "lastTransitionTime": at(seconds)}
 
 
 def ending(type_: str) -> dict[str, Any]:
@@ -240,7 +325,9 @@ def test_the_job_before_must_not_run_again(earlier: dict[str, Any] | None, remov
 FAILED = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "limit"}]}
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["hold", "let in", "let in", "begin", "begin", "lose", "suspend", "resume", "cancel"]),
+        st.sampled_from(
+            ["hold", "let in", "let in", "begin", "begin", "lose", "suspend", "resume", "cancel", "move", "leave"]
+        ),
         st.integers(0, 5000),
     ),
     max_size=12,
@@ -272,7 +359,7 @@ def test_whatever_kueue_and_people_do_the_operator_comes_to_rest_and_counts_righ
         seconds += passed
         held = job is None or kueue.holds_back(job)
         match step:
-            case "hold" | "let in" if job:
+            case "hold" | "let in" if job and run.status.kueue_queue:
                 job = job | {"spec": {"suspend": step == "hold"}}
             case "begin" if not held and run.status.phase == "Running":
                 wire = {**run.status.wire(), "runner": {**RUNNER, "attempt": run.status.attempt}, "tasks": TASKS}
@@ -282,6 +369,9 @@ def test_whatever_kueue_and_people_do_the_operator_comes_to_rest_and_counts_righ
             case "suspend" | "resume":
                 spec = run.spec.model_copy(update={"suspend": step == "suspend"})
                 run = run.model_copy(update={"spec": spec})
+            case "move" | "leave":
+                labels = {runjob.QUEUE_LABEL: f"team-{seconds}"} if step == "move" else {}
+                run = run.model_copy(update={"metadata": run.metadata.model_copy(update={"labels": labels})})
             case "cancel":
                 run = run.model_copy(update={"spec": run.spec.model_copy(update={"cancel": CancelMode.GRACEFUL})})
         before = run.status

@@ -23,7 +23,7 @@ from mcp_orchestrator.api.workflowtemplate import TemplateReference
 from mcp_orchestrator.planning.expiry import Kept
 from mcp_orchestrator.planning.runs import receipts
 from mcp_orchestrator.planning.runs.observed import ObservedRun
-from mcp_orchestrator.planning.runs.receipts import CLAIM, Found
+from mcp_orchestrator.planning.runs.receipts import CLAIM, Found, Full
 
 SECOND = timedelta(seconds=1)
 MINE = a_run("mine", idempotency_key="once")
@@ -111,6 +111,27 @@ def test_a_run_waits_without_a_slot_while_it_is_open_whether_its_key_is_used(rec
     assert not made.uses_slot
     assert not made.candidate
     assert made.wake_at == NOW + timedelta(seconds=10)
+
+
+def test_a_run_with_a_new_key_waits_while_the_namespace_has_no_room_for_its_receipt() -> None:
+    made = plan(look(Full(10)))
+    status = status_of(made)
+
+    assert (status["phase"], status["waitingReason"]) == ("Pending", "ReceiptLimit")
+    assert status["message"] == (
+        "the namespace has 10 RunReceipts (kubectl get mrcpt), and may have no more: "
+        "the run waits until one is over, or is deleted"
+    )
+    assert (made.receipt, made.candidate, made.uses_slot) == (None, None, False)
+    assert made.wake_at == NOW + timedelta(seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("order", "phase"), [({"suspend": True}, "Suspended"), ({"cancel": CancelMode.GRACEFUL}, "Cancelled")]
+)
+def test_an_order_to_a_run_counts_before_the_room_for_its_receipt(order: dict[str, Any], phase: str) -> None:
+    run = MINE.model_copy(update={"spec": MINE.spec.model_copy(update=order)})
+    assert status_of(plan(look(Full(10), run)))["phase"] == phase
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled"])

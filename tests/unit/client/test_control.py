@@ -19,7 +19,7 @@ from mcp_orchestrator.client.orders import Verb
 from mcp_orchestrator.client.progress import Progress
 from mcp_orchestrator.client.runs import show_end
 from mcp_orchestrator.client.terminal import Terminal
-from mcp_orchestrator.planning.runs import plan_run
+from mcp_orchestrator.planning.runs.decision import plan_run
 from mcp_orchestrator.planning.runs.observed import ObservedRun
 from mcp_orchestrator.settings import Settings
 

@@ -1,0 +1,1 @@
+"""What a runner tells: its tasks and results, written to the run."""

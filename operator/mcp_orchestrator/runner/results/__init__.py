@@ -1,0 +1,1 @@
+"""What tasks come to: answers, packed, recorded and read again."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from mcp_orchestrator.api.base import RUNNER_MANAGER
 from mcp_orchestrator.cluster import errors, resources
+from mcp_orchestrator.runner.control.stop import Stopped
 from mcp_orchestrator.runner.fence import StatusWriter
 from mcp_orchestrator.runner.reports.reporting import Report
-from mcp_orchestrator.runner.control.stop import Stopped
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mcp_orchestrator.api.workflowrun import TaskPhase, WorkflowRun
-from mcp_orchestrator.runner.results.records import Ending, UnitRecord
 from mcp_orchestrator.runner.reports.reporting import Report
 from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.records import Ending, UnitRecord
 
 log = logging.getLogger(__name__)
 

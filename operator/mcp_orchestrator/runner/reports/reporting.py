@@ -15,14 +15,14 @@ import orjson
 
 from mcp_orchestrator.api.workflowrun import Outcome, RunnerStatus, RunReason, TaskPhase
 from mcp_orchestrator.planning import wording
-from mcp_orchestrator.runner.reports import entries
-from mcp_orchestrator.runner.results import values
 from mcp_orchestrator.runner.callfailed import CallFailed
+from mcp_orchestrator.runner.reports import entries
 from mcp_orchestrator.runner.reports.entries import Entry
+from mcp_orchestrator.runner.reports.secrets import HIDDEN, Secrets
+from mcp_orchestrator.runner.results import values
+from mcp_orchestrator.runner.results.answers import Answer
 from mcp_orchestrator.runner.results.packs import Packs
 from mcp_orchestrator.runner.results.records import Ending, UnitRecord, task_of
-from mcp_orchestrator.runner.results.answers import Answer
-from mcp_orchestrator.runner.reports.secrets import HIDDEN, Secrets
 
 if TYPE_CHECKING:
     from mcp_orchestrator.runner.results.objects import Objects

@@ -30,8 +30,8 @@ from mcp_types import (
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.planning import plain
-from mcp_orchestrator.runner.results import values
 from mcp_orchestrator.runner.callfailed import CallFailed
+from mcp_orchestrator.runner.results import values
 
 _OF_TYPE = {"images": "image", "audio": "audio", "resources": "resource", "links": "resource_link"}
 """What expressions call the blocks of a type."""

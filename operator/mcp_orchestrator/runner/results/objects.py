@@ -19,10 +19,10 @@ from obstore.store import S3Store
 
 from mcp_orchestrator.api.base import RUNNER_MANAGER
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.runner.results import packing, packs, values
 from mcp_orchestrator.runner.callfailed import CallFailed
-from mcp_orchestrator.runner.results.packs import Owner, Packs
+from mcp_orchestrator.runner.results import packing, packs, values
 from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.packs import Owner, Packs
 from mcp_orchestrator.settings import PREFIX, ObjectStore
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import Any
 from mcp_orchestrator.api.base import API_VERSION
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.planning import plain
-from mcp_orchestrator.runner.results import packing, values
 from mcp_orchestrator.runner.callfailed import CallFailed
+from mcp_orchestrator.runner.results import packing, values
 from mcp_orchestrator.runner.results.answers import Answer
 
 PACK_BYTES = 700 * 1024

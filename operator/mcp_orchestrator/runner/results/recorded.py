@@ -12,8 +12,8 @@ from pathlib import Path
 
 from mcp_orchestrator.api.workflowrun import TaskPhase, TaskStatus, WorkflowRunStatus
 from mcp_orchestrator.runner.results import packing
-from mcp_orchestrator.runner.results.records import UnitRecord, task_of
 from mcp_orchestrator.runner.results.answers import Answer
+from mcp_orchestrator.runner.results.records import UnitRecord, task_of
 
 DIRECTORY = Path("/var/run/mcp-orchestrator/results")
 """Where the pod has the packs of its run and of the one that it resumes: a file for each result, by its digest."""

@@ -11,12 +11,10 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
-import aiohttp
-import orjson
-
 from mcp_orchestrator.api.base import RUNNER_MANAGER
-from mcp_orchestrator.cluster import config, errors, resources
+from mcp_orchestrator.cluster import config, errors, resources, watch
 from mcp_orchestrator.cluster.client import Client
+from mcp_orchestrator.cluster.watch import ChangeType
 from mcp_orchestrator.planning.children.runjob import RUN_LABEL
 from mcp_orchestrator.settings import clock
 
@@ -37,18 +35,14 @@ async def main(namespace: str, seconds: float) -> None:
 
 async def pods(client: Client, namespace: str) -> AsyncIterator[Json]:
     """The runs' pods as they are, and after each change."""
-    params = {"watch": "true", "labelSelector": RUN_LABEL, "sendInitialEvents": "true"}
-    params |= {"resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
-    url = client.server + resources.PODS.path(namespace)
     while True:
-        async with client.session.get(url, params=params, timeout=aiohttp.ClientTimeout(total=None)) as response:
-            response.raise_for_status()
-            rest = b""
-            async for chunk in response.content.iter_any():
-                *lines, rest = (rest + chunk).split(b"\n")
-                for change in map(orjson.loads, lines):
-                    if change["type"] in ("ADDED", "MODIFIED"):
-                        yield change["object"]
+        listed = await client.list_all(resources.PODS, namespace, label_selector=RUN_LABEL, convert=dict)
+        for pod in listed.items:
+            yield pod
+        since = listed.resource_version
+        async for change in watch.changes(client, resources.PODS, namespace, since=since, label_selector=RUN_LABEL):
+            if change.type in (ChangeType.ADDED, ChangeType.MODIFIED):
+                yield change.object
 
 
 async def play(client: Client, pod: Json, seconds: float) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 
 from mcp_orchestrator.cluster import errors, watch
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.cluster.resources import Resource
 from mcp_orchestrator.cluster.watch import ChangeType
-from mcp_orchestrator.controllers import records
-from mcp_orchestrator.controllers.store import Key, Store
+from mcp_orchestrator.controllers.store import Store
+from mcp_orchestrator.controllers.sweep import refill
 
 logger = logging.getLogger(__name__)
 
@@ -44,15 +43,9 @@ class Reflector:
 
     async def list(self) -> None:
         """Make the store agree with a list. Raises the client's errors."""
-        found = await self._client.list_all(
-            self._resource,
-            self._namespace,
-            label_selector=self._label_selector,
-            limit=records.PAGE_SIZE,
-            convert=partial(self._store.entry, self._resource.kind),
+        self._version = await refill(
+            self._client, self._store, self._resource, self._namespace, label_selector=self._label_selector
         )
-        self._store.replace(self._resource.kind, found.items, found.resource_version, self._namespace)
-        self._version = found.resource_version
 
     async def run(self) -> None:
         """Take in each change from the list on, for ever; list again when changes may have been missed."""
@@ -85,9 +78,7 @@ class Reflector:
         )
         async for change in changes:
             if change.type == ChangeType.DELETED:
-                metadata = change.object["metadata"]
-                key = Key(self._resource.kind, metadata.get("namespace", ""), metadata["name"])
-                self._store.delete(key, metadata["uid"], change.version)
+                self._store.gone(self._resource.kind, change.object)
             elif change.type != ChangeType.BOOKMARK:
                 self._store.upsert(self._resource.kind, change.object)
             self._version = change.version

@@ -142,6 +142,10 @@ class Store:
         self._remove(key, version)
         return True
 
+    def gone(self, kind: str, body: Object) -> bool:
+        """`delete` of an object, as a watch has shown it last."""
+        return self.delete(_identity(kind, body)[0], body["metadata"]["uid"], body["metadata"]["resourceVersion"])
+
     def replace(self, kind: str, items: Iterable[Object | Entry], resource_version: str, namespace: str = "") -> Keys:
         """Take in a whole list (of one namespace, if given) and forget what is missing from it. The changed keys.
 

@@ -43,13 +43,7 @@ class Sweeper:
         """List the kinds and replace what the store has of them. Raises the client's errors."""
         for resource in wanted:
             for namespace in self._namespaces:
-                found = await self._client.list_all(
-                    resource,
-                    namespace,
-                    limit=records.PAGE_SIZE,
-                    convert=partial(self._store.entry, resource.kind),
-                )
-                self._store.replace(resource.kind, found.items, found.resource_version, namespace)
+                await refill(self._client, self._store, resource, namespace)
 
     async def run(self) -> None:
         """Sweep for ever."""
@@ -71,3 +65,18 @@ class Sweeper:
                 for resource in wanted:
                     self.request(resource)
                 await asyncio.sleep(SETTLE_SECONDS)
+
+
+async def refill(
+    client: Client, store: Store, resource: Resource, namespace: str = "", *, label_selector: str = ""
+) -> str:
+    """Make the store agree with a list of a kind; the version of the list. Raises the client's errors."""
+    found = await client.list_all(
+        resource,
+        namespace,
+        label_selector=label_selector,
+        limit=records.PAGE_SIZE,
+        convert=partial(store.entry, resource.kind),
+    )
+    store.replace(resource.kind, found.items, found.resource_version, namespace)
+    return found.resource_version

@@ -78,11 +78,11 @@ def _register(
 ) -> None:
     async def seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's own name
         found = dict(body)
+        if type == "DELETED":
+            store.gone(resource.kind, found)
+            return
         metadata = found["metadata"]
         key = Key(resource.kind, metadata.get("namespace", ""), metadata["name"])
-        if type == "DELETED":
-            store.delete(key, metadata["uid"], metadata["resourceVersion"])
-            return
         if type is None and store.uid(key) == metadata["uid"]:
             relisted(resource)
         store.upsert(resource.kind, found)

@@ -12,7 +12,7 @@ import pytest
 
 from tests import cluster
 from tests.e2e import programs
-from tests.e2e.space import Space
+from tests.e2e.space import Space, eventually
 from tests.objects import DEMO_IMAGE, a_run, a_server
 
 SERVERS = cluster.ROOT / "tests" / "servers"
@@ -63,7 +63,9 @@ class Case:
     task: str | None = "work"
 
 
-WAIT = {"name": "wait", "server": "program", "tool": "slow", "arguments": {"seconds": 8}}
+GATE = "/tmp/go-on"
+WAIT = {"name": "wait", "server": "program", "tool": "hold", "arguments": {"until": GATE}, "timeoutSeconds": 300}
+"""What comes after it finds its server broken: it ends when the servers have been."""
 LATER = {"dependsOn": ["wait"]}
 
 CASES = {
@@ -284,17 +286,23 @@ def failures(space: Space) -> Space:
     space.apply(
         *(a_run(name, template={"tasks": case.tasks, **case.workflow}, **case.run) for name, case in CASES.items())
     )
-    for run, what in (
-        ("a-server-that-was-deleted", ["delete", "mcpserver", "doomed", "--wait=false"]),
-        ("a-server-without-pods", ["scale", "mcpserver", "sleepy", "--replicas=0"]),
-        (
-            "a-server-that-lost-its-program",
-            ["exec", "deploy/broken", "--", "sh", "-c", "touch /tmp/broken; kill -9 $(cat /tmp/pid)"],
-        ),
-    ):
+    for run in ("a-server-that-was-deleted", "a-server-without-pods", "a-server-that-lost-its-program"):
         space.wait_for(f"mrun/{run}", "{.status.tasks[0].phase}", "Running")
-        space.kubectl(*what)
+    space.kubectl("delete", "mcpserver", "doomed", "--wait=false")
+    space.kubectl("scale", "mcpserver", "sleepy", "--replicas=0")
+    space.execute("deploy/broken", "sh", "-c", "touch /tmp/broken; kill -9 $(cat /tmp/pid)")
+    for server in ("doomed", "sleepy", "broken"):
+        eventually(f"the end of {server}", lambda server=server: not answers(space, server))
+    space.wait_for_reason("sleepy", "ScaledToZero")
+    space.wait_for_reason("broken", "ProcessExited")
+    space.execute("deploy/program", "touch", GATE)
     return space
+
+
+def answers(space: Space, server: str) -> bool:
+    """Whether calls to the server reach one of its pods."""
+    slices = space.list("endpointslices", "-l", f"kubernetes.io/service-name={server}")
+    return any(end["conditions"]["ready"] for found in slices for end in found["endpoints"] or ())
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -73,6 +73,14 @@ async def slow(seconds: float, ctx: Context[Any, Any], mark: str = "", begun: st
 
 
 @server.tool()
+async def hold(until: str) -> str:
+    """Take until there is a file of that name."""
+    while not Path(until).exists():  # noqa: ASYNC110, ASYNC240 - nothing else is waiting in a test server
+        await asyncio.sleep(0.05)
+    return "let go"
+
+
+@server.tool()
 async def crowd(seconds: float) -> int:
     """The most calls of this tool that were under way at the same time, so far."""
     global inside, most_inside

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.conditions import Condition
+from mcp_orchestrator.api.conditions import Verdict
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.mcpserver import MCPServer, ServerCondition, ServerReason
 from mcp_orchestrator.api.pods import KeySelector
@@ -104,21 +104,30 @@ def _server_first(facts: Facts) -> Iterator[str]:
     if any(how.startswith(pods.OUT_OF_MEMORY) for how in deaths):
         yield f"MCPServer {facts.server} ran out of memory: {_more_memory(found.server)}"
         return
-    ready = conditions.find(found.server.status.conditions, ServerCondition.READY) if found.server else None
-    if ready and ready.status != conditions.ConditionStatus.TRUE and ready.reason in _LASTING:
-        yield from _mend_server(facts, ready)
-    elif any(KILLED in how for how in deaths):
+    trouble = _trouble(found)
+    if any(KILLED in how for how in ([trouble.message] if trouble else deaths)):
         killed = f"The process of MCPServer {facts.server} was killed, likely for want of memory"
         yield f"{killed}: {_more_memory(found.server)}"
+    elif trouble:
+        yield from _mend_server(facts, trouble)
 
 
-def _mend_server(facts: Facts, ready: Condition) -> Iterator[str]:
-    if ready.reason == ServerReason.UNAUTHORIZED:
+def _trouble(found: ServerScene) -> Verdict | None:
+    """What ails the server now. Its gateway, asked just now, knows of it before the resource does."""
+    ready = conditions.find(found.server.status.conditions, ServerCondition.READY) if found.server else None
+    if ready and ready.status != conditions.ConditionStatus.TRUE:
+        return conditions.false(ready.reason, ready.message) if ready.reason in _LASTING else None
+    error = found.report.error if found.report else None
+    return conditions.false(error.class_, error.message) if error else None
+
+
+def _mend_server(facts: Facts, trouble: Verdict) -> Iterator[str]:
+    if trouble.reason == ServerReason.UNAUTHORIZED:
         yield from _auth(facts)
-    elif ready.reason == ServerReason.SCALED_TO_ZERO:
+    elif trouble.reason == ServerReason.SCALED_TO_ZERO:
         yield f"Start the server: {facts.kubectl(f'scale mcpserver {facts.server} --replicas=1')}"
     else:
-        yield f"Mend MCPServer {facts.server} first ({ready.reason}): {conditions.shorten(ready.message, 700)}"
+        yield f"Mend MCPServer {facts.server} first ({trouble.reason}): {conditions.shorten(trouble.message, 700)}"
     yield f"See that it is Ready: {facts.kubectl(f'get mcpserver {facts.server}')}"
 
 

@@ -278,9 +278,11 @@ ENV = {
 SMALL = {"stdio": {"command": "x"}, "resources": {"limits": {"memory": "64Mi"}}}
 
 
-def died(message: str, seconds: int = 1) -> GatewayReport:
+def died(message: str, seconds: int = 1, now: str = "") -> GatewayReport:
+    """What a gateway says whose program died so long after the run's admission, and what ails it now, if anything."""
     end = (NOW + timedelta(seconds=seconds)).isoformat()
-    return GatewayReport.model_validate({"ok": True, "lastExit": {"at": end, "message": message}})
+    error = {"class": "ProcessExited", "message": now} if now else None
+    return GatewayReport.model_validate({"ok": not now, "lastExit": {"at": end, "message": message}, "error": error})
 
 
 @pytest.mark.parametrize(
@@ -340,6 +342,18 @@ def died(message: str, seconds: int = 1) -> GatewayReport:
             ServerScene("filesystem", a_broken_server("ProcessExited", "exit code 5"), report=died("signal 9")),
             "Mend MCPServer filesystem first (ProcessExited): exit code 5",
             id="a program that was killed and now has another trouble",
+        ),
+        pytest.param(
+            ErrorClass.SERVER_DOWN,
+            ServerScene("filesystem", a_server("filesystem"), report=died("signal 9", now="exit code 5")),
+            "Mend MCPServer filesystem first (ProcessExited): exit code 5",
+            id="another trouble that the gateway knows of before the resource does",
+        ),
+        pytest.param(
+            ErrorClass.SERVER_DOWN,
+            ServerScene("filesystem", a_broken_server("ProcessExited", "signal 9"), report=died("signal 9")),
+            "was killed, likely for want of memory",
+            id="a program that was killed and has not come back",
         ),
         pytest.param(
             ErrorClass.TRANSPORT,

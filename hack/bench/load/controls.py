@@ -10,6 +10,7 @@ from bench.load import workload
 from bench.load.workload import Json
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.client import Client
+from mcp_orchestrator.planning.runs import runstatus
 
 CONDITIONS = ("Succeeded", "Finished", "Reconciling", "Stalled", "Admitted")
 CONDITION = {"status": "True", "reason": "Admitted", "message": "the run has its slot", "observedGeneration": 1}
@@ -56,7 +57,7 @@ def admission(run: Json, job: str) -> Json:
         "status": {
             "observedGeneration": 1,
             "phase": "Running",
-            "message": "the run's pod is starting",
+            "message": runstatus.STARTING,
             "conditions": [CONDITION | {"type": type_, "lastTransitionTime": moment} for type_ in CONDITIONS],
             "template": {"name": "clock", "generation": 1, "digest": f"sha256:{'0' * 64}", "spec": {"tasks": [task]}},
             "servers": [server | {"digest": f"sha256:{'0' * 64}", "timeoutSeconds": 30}],

@@ -18,7 +18,8 @@ KEPT = ("template", "servers", "resumed_packs", "attempt", "job_name", "tracepar
 START_WAKE = timedelta(seconds=10)
 """How long a pod may take before the run's message tells what keeps it."""
 RAREST_LOOK = timedelta(minutes=1)
-STARTING = "the run's pod is starting"
+STARTING = "the run's pod starts, then works on its tasks"
+"""True from the start to the end of the pod: a run that nothing keeps costs no further write."""
 WORKING = "the run's tasks are under way"
 """Written only in the place of an earlier message that is over."""
 

@@ -264,7 +264,7 @@ def test_a_run_with_a_slot_is_admitted_with_everything_that_was_seen() -> None:
     status = status_of(made)
 
     assert made.uses_slot
-    assert (status["phase"], status["message"], status["progress"]) == ("Running", "the run's pod is starting", "0/2")
+    assert (status["phase"], status["message"], status["progress"]) == ("Running", runstatus.STARTING, "0/2")
     assert status["template"]["name"] == "field-notes"
     assert status["template"]["spec"] == TEMPLATE.spec.wire()
     assert status["servers"] == [

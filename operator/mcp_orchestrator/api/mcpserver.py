@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from mcp_orchestrator.api.base import (
 )
 from mcp_orchestrator.api.conditions import BY_TYPE, Condition
 from mcp_orchestrator.api.control import Limit
+from mcp_orchestrator.api.moments import Moment
 from mcp_orchestrator.api.pods import (
     EnvironmentVariable,
     KeySelector,
@@ -299,7 +299,7 @@ class MCPServerStatus(Model):
     )
     tool_count: int | None = Field(None, description="Number of tools.")
     tools_digest: Digest | None = Field(None, description="SHA-256 over the definitions of all tools.")
-    last_probe_time: datetime | None = Field(
+    last_probe_time: Moment | None = Field(
         None, description="When the server was last checked, at the time of this status. Not written for each check."
     )
     response_time_milliseconds: int | None = Field(None, description="How long the last recorded check took.")

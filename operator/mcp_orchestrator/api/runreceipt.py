@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from mcp_orchestrator.api.base import ATOMIC, Digest, Message, Model, ObjectMeta, ObjectName, preserved
+from mcp_orchestrator.api.moments import Moment
 from mcp_orchestrator.api.workflowrun import RunPhase, Word
 
 MOST_OUTPUT_BYTES = 64 * 1024
@@ -44,7 +44,7 @@ class RunReceiptSpec(Model):
     )
     reason: Word | None = Field(None, description="Why it ended so, in one word.")
     message: Message | None = Field(None, description="Why it ended so, in a sentence.")
-    completion_time: datetime | None = Field(None, description="When it ended.")
+    completion_time: Moment | None = Field(None, description="When it ended.")
     outputs: dict[str, Any] | None = Field(
         None, description="Its outputs, by name, but for sensitive ones.", json_schema_extra=preserved(**ATOMIC)
     )

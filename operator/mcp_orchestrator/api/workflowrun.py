@@ -25,6 +25,7 @@ from mcp_orchestrator.api.conditions import BY_TYPE, Condition
 from mcp_orchestrator.api.control import Cancellation, CancelMode, Priority
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.mcpserver import ServerRetry
+from mcp_orchestrator.api.moments import Moment
 from mcp_orchestrator.api.pods import KeySelector
 from mcp_orchestrator.api.retention import TtlSeconds
 from mcp_orchestrator.api.workflowtemplate import (
@@ -340,8 +341,8 @@ class TaskStatus(Model):
     progress: Annotated[str, StringConstraints(max_length=32)] | None = Field(
         None, description="Items that ended, of all items, for example 3/5."
     )
-    start_time: datetime | None = Field(None, description="When its first call began.")
-    completion_time: datetime | None = Field(None, description="When it ended.")
+    start_time: Moment | None = Field(None, description="When its first call began.")
+    completion_time: Moment | None = Field(None, description="When it ended.")
     duration_milliseconds: int | None = Field(None, description="From start to end.")
     result: Any = Field(
         None,
@@ -393,7 +394,7 @@ class RunnerStatus(Model):
     pod_name: str = Field(description="Name of the pod.", max_length=253)
     pod_uid: str = Field(description="UID of the pod; another pod that finds it here stops.", max_length=64)
     attempt: int = Field(1, description="Which attempt of the run this pod is, counted from 1.")
-    start_time: datetime | None = Field(None, description="When the run's first runner began.")
+    start_time: Moment | None = Field(None, description="When the run's first runner began.")
     outcome: Outcome | None = Field(
         None, description="How it ended: Succeeded, Failed, Cancelled or Suspended. Unset while it works."
     )
@@ -404,7 +405,7 @@ class RunnerStatus(Model):
 class Evidence(Model):
     """Something that was seen when the run failed."""
 
-    time: datetime | None = Field(None, description="When it happened.")
+    time: Moment | None = Field(None, description="When it happened.")
     source: Annotated[str, StringConstraints(max_length=320)] = Field(
         description="What tells it, for example task search, MCPServer perplexity or pod research-1-x7k2p."
     )
@@ -439,7 +440,7 @@ class WorkflowRunStatus(Model):
     )
     message: Message | None = Field(None, description="What is going on, in a sentence.")
     waiting_reason: Word | None = Field(None, description="Why the run has not started, or its pod. Unset once it has.")
-    waiting_since: datetime | None = Field(None, description="Since when it waits for that.")
+    waiting_since: Moment | None = Field(None, description="Since when it waits for that.")
     conditions: tuple[Condition, ...] = Field(
         (),
         description="Conditions: Succeeded, Finished, Reconciling, Stalled, Admitted, ChildrenPruned.",
@@ -458,7 +459,7 @@ class WorkflowRunStatus(Model):
     )
     attempt: int | None = Field(None, description="Which attempt this is, counted from 1.")
     job_name: str | None = Field(None, description="Name of the run's Job.", max_length=63)
-    admitted_at: datetime | None = Field(None, description="When the run got its slot.")
+    admitted_at: Moment | None = Field(None, description="When the run got its slot.")
     kueue_queue: Annotated[str, StringConstraints(max_length=63)] | None = Field(
         None,
         description="The queue of Kueue that lets the run's pod in: the label kueue.x-k8s.io/queue-name, as it was "
@@ -471,8 +472,8 @@ class WorkflowRunStatus(Model):
     cancellation: Cancellation | None = Field(
         None, description="The operator's own order to stop the run, for another reason than spec.cancel."
     )
-    start_time: datetime | None = Field(None, description="When the runner began.")
-    completion_time: datetime | None = Field(None, description="When the run ended.")
+    start_time: Moment | None = Field(None, description="When the runner began.")
+    completion_time: Moment | None = Field(None, description="When the run ended.")
     duration_milliseconds: int | None = Field(None, description="From start to end.")
     duration: Annotated[str, StringConstraints(max_length=32)] | None = Field(
         None, description="From start to end, for people."

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from mcp_orchestrator import settings
+from mcp_orchestrator.api import moments
 from mcp_orchestrator.api.limits import Limits
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.reading import Unreadable, read
@@ -155,5 +156,5 @@ def _place(place: Place, now: datetime) -> dict[str, Any]:
         "waitingSeconds": max(0, int(waited.total_seconds())),
         "reason": place.reason,
         "message": place.words,
-        "expectedStart": place.expected_start.isoformat() if place.expected_start else None,
+        "expectedStart": moments.written(place.expected_start) if place.expected_start else None,
     }

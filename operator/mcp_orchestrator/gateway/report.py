@@ -11,6 +11,7 @@ from typing import Any
 
 import mcp_types
 
+from mcp_orchestrator.api import moments
 from mcp_orchestrator.gateway.failures import Failure
 
 
@@ -52,7 +53,7 @@ class Report:
         return {
             "ok": self.ok,
             "starting": self.starting,
-            "checkedAt": _moment(self.checked_at) if self.checked_at else None,
+            "checkedAt": moments.written(self.checked_at) if self.checked_at else None,
             "responseTimeMilliseconds": self.response_time_milliseconds,
             "consecutiveFailures": self.consecutive_failures,
             "restarts": self.restarts,
@@ -63,7 +64,7 @@ class Report:
             "error": {"class": self.failure.failure_class.value, "message": self.failure.message}
             if self.failure
             else None,
-            "lastExit": {"at": _moment(last_exit.at), "message": last_exit.message} if last_exit else None,
+            "lastExit": {"at": moments.written(last_exit.at), "message": last_exit.message} if last_exit else None,
             "lastLines": last_lines,
         }
 
@@ -86,10 +87,6 @@ def digest(value: Any) -> str:
     """SHA-256 over the canonical JSON of `value`: keys sorted, no spaces, UTF-8."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _moment(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _definition(tool: mcp_types.Tool) -> dict[str, Any]:

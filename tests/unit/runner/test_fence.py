@@ -34,7 +34,7 @@ def test_a_run_without_an_executor_is_taken() -> None:
             "podName": "r-job-abcde",
             "podUid": "pod-1",
             "attempt": 1,
-            "startTime": "2026-11-24T12:00:00.123000Z",
+            "startTime": "2026-11-24T12:00:00.123Z",
         }
     }
     assert run.metadata.resource_version == "8"
@@ -139,7 +139,7 @@ def test_a_later_attempt_takes_over_with_all_that_was_told_and_the_first_start()
     run, _ = take(status)
     assert status.writes[0][1] == {
         **told,
-        "runner": {"podName": "r-job-abcde", "podUid": "pod-1", "attempt": 2, "startTime": "2026-11-24T11:59:00Z"},
+        "runner": {"podName": "r-job-abcde", "podUid": "pod-1", "attempt": 2, "startTime": "2026-11-24T11:59:00.000Z"},
     }
     assert run.status.tasks[0].phase == "Running"
 

@@ -48,7 +48,7 @@ def done(name: str, result: Any) -> UnitRecord:
 
 def test_at_first_all_tasks_are_pending() -> None:
     assert wire(a_report("a", "b")) == {
-        "runner": {"podName": "pod", "podUid": "uid", "attempt": 1, "startTime": "2026-11-24T12:00:00.987000Z"},
+        "runner": {"podName": "pod", "podUid": "uid", "attempt": 1, "startTime": "2026-11-24T12:00:00.987Z"},
         "progress": "0/2",
         "tasks": [{"name": "a", "phase": "Pending"}, {"name": "b", "phase": "Pending"}],
     }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import orjson
 
+from mcp_orchestrator.api import moments
 from mcp_orchestrator.planning import wording
 from mcp_orchestrator.runner.results import values
 from mcp_orchestrator.runner.results.records import UnitRecord, task_of
@@ -64,9 +64,9 @@ def facts(record: UnitRecord) -> bytes:
     if record.progress:
         fields["progress"] = record.progress
     if record.start_time and not (inner and record.phase.final):
-        fields["startTime"] = _shown_moment(record.start_time)
+        fields["startTime"] = moments.written(record.start_time)
     if record.completion_time:
-        fields["completionTime"] = _shown_moment(record.completion_time)
+        fields["completionTime"] = moments.written(record.completion_time)
         fields["durationMilliseconds"] = record.duration_milliseconds
     if record.reason:
         fields["reason"] = record.reason
@@ -97,12 +97,3 @@ def shown(entry: Entry, shape: Shape) -> bytes:
         fields["resultRef"] = entry.reference
     bare = orjson.dumps({"name": name, "phase": entry.record.phase})[:-1]
     return (bare if shape.bare and inner else entry.facts) + (b"," + orjson.dumps(fields)[1:] if fields else b"}")
-
-
-def moment(time: datetime) -> datetime:
-    """To the millisecond: enough to see what came first, and no digits that mean nothing."""
-    return time.replace(microsecond=time.microsecond // 1000 * 1000)
-
-
-def _shown_moment(time: datetime) -> str:
-    return moment(time).isoformat(timespec="milliseconds").replace("+00:00", "Z")

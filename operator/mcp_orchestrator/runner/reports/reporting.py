@@ -86,7 +86,7 @@ class Report:
                 pod_name=identity.pod_name,
                 pod_uid=identity.pod_uid,
                 attempt=identity.attempt,
-                start_time=entries.moment(identity.start_time),
+                start_time=identity.start_time,
             )
         )
         self._entries: dict[str, Entry] = {name: Entry(r := UnitRecord(name), entries.facts(r)) for name in self._order}

@@ -365,4 +365,4 @@ def test_the_wait_for_a_server_begins_anew_once_it_was_ready() -> None:
     again = plan(replace(READY, run=queued, around=gone), LATER)
 
     assert queued.status.phase == RunPhase.QUEUED
-    assert status_of(again)["waitingSince"] == "2026-01-02T03:09:05Z"
+    assert status_of(again)["waitingSince"] == "2026-01-02T03:09:05.000Z"

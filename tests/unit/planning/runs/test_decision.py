@@ -247,7 +247,7 @@ def test_a_run_that_can_never_start_fails_at_once(
         "Stalled": ("True", reason),
         "Admitted": ("False", reason),
     }
-    assert status["completionTime"] == "2026-01-02T03:04:05Z"
+    assert status["completionTime"] == "2026-01-02T03:04:05.000Z"
     assert "duration" not in status
     assert "waitingReason" not in status
     assert verdict(made) == kstatus.Verdict.FAILED
@@ -277,7 +277,7 @@ def test_a_run_with_a_slot_is_admitted_with_everything_that_was_seen() -> None:
             "tools": [{"name": "get_current_time", "repeatable": False}],
         }
     ]
-    assert (status["attempt"], status["admittedAt"]) == (1, "2026-01-02T03:04:05Z")
+    assert (status["attempt"], status["admittedAt"]) == (1, "2026-01-02T03:04:05.000Z")
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", status["traceparent"])
     assert "waitingReason" not in status
     assert held(made) == {

@@ -91,8 +91,8 @@ def test_a_run_succeeds_when_its_runner_says_so_whatever_became_of_its_job(
     status = status_of(made)
 
     assert (status["phase"], status["message"], reason_of(made)) == ("Succeeded", message, "Succeeded")
-    assert status["startTime"] == "2026-01-02T03:04:07Z"
-    assert status["completionTime"] == "2026-01-02T03:04:17.340000Z"
+    assert status["startTime"] == "2026-01-02T03:04:07.000Z"
+    assert status["completionTime"] == "2026-01-02T03:04:17.340Z"
     assert (status["durationMilliseconds"], status["duration"]) == (10340, "10.3s")
     assert "diagnosis" not in status
     assert kstatus.verdict({"metadata": {"generation": 1}, "status": status}) == kstatus.Verdict.CURRENT
@@ -300,7 +300,7 @@ def test_a_job_that_the_api_server_refuses_ends_the_run_and_frees_its_slot() -> 
 def test_a_run_without_a_runner_is_timed_from_its_admission() -> None:
     status = status_of(plan(admitted(), foreign_job=True))
 
-    assert (status["startTime"], status["durationMilliseconds"]) == ("2026-01-02T03:04:05Z", 12340)
+    assert (status["startTime"], status["durationMilliseconds"]) == ("2026-01-02T03:04:05.000Z", 12340)
 
 
 def test_clocks_that_disagree_never_make_a_duration_negative() -> None:

@@ -277,7 +277,7 @@ def test_a_healthy_server_is_described_by_what_it_said() -> None:
         "serverInfo": {"name": "mcp-time", "version": "1.2", "protocolVersion": "2025-11-25"},
         "toolCount": 1,
         "toolsDigest": "sha256:all",
-        "lastProbeTime": "2026-01-02T03:04:05Z",
+        "lastProbeTime": "2026-01-02T03:04:05.000Z",
         "responseTimeMilliseconds": 12,
         "consecutiveFailures": 0,
     }

@@ -85,7 +85,8 @@ async def _gateway(
     server: MCPServer, environ: Mapping[str, str]
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     """The server's gateway as a process of its own, and its port."""
-    configuration = manifests.gateway_configuration(server) | {"host": "127.0.0.1", "port": 0}
+    local = {"host": "127.0.0.1", "port": 0, "drainSeconds": 1}
+    configuration = manifests.gateway_configuration(server) | local
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "mcp_orchestrator", "gateway"),
         env={**os.environ, **environ, f"{PREFIX}GATEWAY": json.dumps(configuration), f"{PREFIX}MODE": "production"},

@@ -96,6 +96,9 @@ class GatewayConfig(_Model):
     start_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 120
     """How long a server may take until it answers for the first time: `uvx` and `npx` may have to download it."""
     health_check: HealthCheck = HealthCheck()
+    drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 20
+    """How long calls in flight may go on after SIGTERM, of the 30 s that the kubelet gives the pod: longer than a
+    runner that is drained at the same time waits for their answers."""
     host: str = ""
     """The address to listen on; all of the pod's, IPv4 and IPv6, if empty."""
     port: Annotated[int, Field(ge=0, le=65535)] = PORT

@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than clients keep idle connections (5 s in httpx): whoever closes first must not be the one that answers."""
-DRAIN_SECONDS = 1
-"""How long calls in flight may go on after SIGTERM."""
 
 
 def run() -> int:
@@ -61,7 +59,8 @@ async def serve(configuration: config.GatewayConfig) -> None:
     port: int = listener.getsockname()[1]
     checking = asyncio.create_task(checks.run())
     checking.add_done_callback(_tell)
-    front = _front(_application(bridge.session_manager(bridge.Bridge(server, checks)), server, checks, checking))
+    application = _application(bridge.session_manager(bridge.Bridge(server, checks)), server, checks, checking)
+    front = _front(application, configuration.drain_seconds)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, front, "should_exit", True)
@@ -79,7 +78,7 @@ def _tell(checking: asyncio.Task[None]) -> None:
         log.error("the check loop has ended, and /livez says so", exc_info=checking.exception())
 
 
-def _front(app: Starlette) -> uvicorn.Server:
+def _front(app: Starlette, drain_seconds: int) -> uvicorn.Server:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -94,7 +93,7 @@ def _front(app: Starlette) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
+            timeout_graceful_shutdown=drain_seconds,
             lifespan="on",
         )
     )

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from mcp import Client, MCPError
-from mcp_types import TextContent
+from mcp_types import CallToolResult, TextContent
 from tests.integration.gateway.running import Gateway, eventually, run_gateway, stdio
 
 ERAS = pytest.mark.parametrize("era", ["legacy", "2026-07-28", "auto"])
@@ -361,20 +361,38 @@ async def test_sigterm_ends_a_gateway_whose_server_never_answered() -> None:
         assert not is_running(child)
 
 
-async def test_sigterm_ends_calls_in_flight() -> None:
-    async with run_gateway({**stdio("misbehaving.py"), "timeoutSeconds": 500}) as gateway:
+async def a_slow_call(gateway: Gateway, seconds: float) -> asyncio.Task[CallToolResult]:
+    """A call of so many seconds, once the server works on it."""
+    started = asyncio.Event()
+
+    async def note(done: float, total: float | None, message: str | None) -> None:
+        started.set()
+
+    async def work() -> CallToolResult:
+        async with Client(gateway.url, mode="2026-07-28") as client:
+            await client.list_tools()  # or it asks for them after the call, to check the result
+            return await client.call_tool("slow", {"seconds": seconds}, progress_callback=note)
+
+    task = asyncio.create_task(work())
+    await asyncio.wait_for(started.wait(), 30)
+    return task
+
+
+async def test_calls_in_flight_come_to_their_end_after_sigterm() -> None:
+    """A new version of the operator replaces the gateways of all servers, under runs that call them."""
+    async with run_gateway(stdio("misbehaving.py")) as gateway:
         await gateway.ready()
-        started = asyncio.Event()
+        task = await a_slow_call(gateway, 3)
+        gateway.process.send_signal(signal.SIGTERM)
+        assert (await task).is_error is False
+        async with asyncio.timeout(10):
+            assert await gateway.process.wait() == 0
 
-        async def note(done: float, total: float | None, message: str | None) -> None:
-            started.set()
 
-        async def work() -> None:
-            async with Client(gateway.url, mode="2026-07-28") as client:
-                await client.call_tool("slow", {"seconds": 400}, progress_callback=note)
-
-        task = asyncio.create_task(work())
-        await asyncio.wait_for(started.wait(), 30)
+async def test_calls_in_flight_that_take_too_long_end_with_the_gateway() -> None:
+    async with run_gateway({**stdio("misbehaving.py"), "timeoutSeconds": 500, "drainSeconds": 1}) as gateway:
+        await gateway.ready()
+        task = await a_slow_call(gateway, 400)
         gateway.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             assert await gateway.process.wait() == 0

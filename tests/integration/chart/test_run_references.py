@@ -27,7 +27,7 @@ def test_an_author_may_name_sources_that_he_may_read(place: Place, sources: tupl
 @pytest.mark.parametrize("theirs", ["secrets/theirs", "configmaps/theirs"])
 @pytest.mark.parametrize("before", range(8))
 def test_an_author_may_not_name_what_he_may_not_read_wherever_it_stands(place: Place, before: int, theirs: str) -> None:
-    assert f"you may not read {theirs}, so no WorkflowRun" in refusal(place, a_run(*EIGHT[:before], theirs))
+    assert f"you may not read {theirs}, so a WorkflowRun" in refusal(place, a_run(*EIGHT[:before], theirs))
 
 
 def test_an_author_may_not_name_more_than_can_be_asked_for(place: Place) -> None:

@@ -18,6 +18,9 @@ WHOLE = {
 }  # fmt: skip
 """Values that are handed on as they are, and so are not looked into."""
 
+MAY_BE_NONE = {"hostUsers", "limits.perNamespace", "nodeSelector", "tolerations", "topologySpreadConstraints"}
+"""Values that may be null, beside those."""
+
 OTHER: dict[str, Any] = {
     "affinity": {"nodeAffinity": {}},
     "cache.secretName": "cache",
@@ -124,11 +127,32 @@ def test_every_value_changes_what_is_installed(path: str, default: Any) -> None:
         pytest.param("watchNamespaces", "a,b", id="text-for-a-list"),
         pytest.param("timeoutMilliseconds", 60, id="seconds-for-milliseconds"),
         pytest.param("objectStore.endpoint", "https://me:password@store", id="credentials-in-an-endpoint"),
+        pytest.param(
+            "extraEnv", [{"name": "MCP_ORCHESTRATOR_WORKERS", "value": "1"}], id="a-variable-of-the-charts-own"
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name(path: str, value: Any) -> None:
     with pytest.raises(helm.Refused, match=re.escape(path.rsplit(".", maxsplit=1)[-1])):
         helm.render(nested(path, value))
+
+
+def sections(values: dict[str, Any], above: str = "") -> Iterator[str]:
+    """The paths of all values, and of what they stand in."""
+    for key, value in values.items():
+        yield f"{above}{key}"
+        if isinstance(value, dict) and f"{above}{key}" not in WHOLE:
+            yield from sections(value, f"{above}{key}.")
+
+
+@pytest.mark.parametrize("path", [*sections(DEFAULTS)])
+def test_a_value_that_is_taken_away_is_refused_with_its_name_unless_there_may_be_none(path: str) -> None:
+    """null is how helm takes a default away: a number would become 0, and a limit of 0 lets no run start."""
+    if path in WHOLE | MAY_BE_NONE:
+        assert helm.render(merged(helm.NO_CRDS, nested(path, None)))
+    else:
+        with pytest.raises(helm.Refused, match=f"missing property '{path.rsplit('.', maxsplit=1)[-1]}'"):
+            helm.render(nested(path, None))
 
 
 def test_values_of_a_parent_chart_are_let_through() -> None:

@@ -97,6 +97,8 @@ class Volume(Model):
     mount_path: Path = Field(description="Where it appears in the container.")
     read_only: bool = Field(False, description="Whether the server may only read it.")
     empty_dir: EmptyDir | None = Field(None, description="Scratch space that lives as long as the pod.")
-    persistent_volume_claim: NamedReference | None = Field(None, description="A PersistentVolumeClaim.")
+    persistent_volume_claim: NamedReference | None = Field(
+        None, description="A PersistentVolumeClaim. With one, an old pod ends before a new one takes its place."
+    )
     config_map: NamedReference | None = Field(None, description="A ConfigMap, one file for each key.")
     secret: NamedReference | None = Field(None, description="A Secret, one file for each key.")

@@ -88,6 +88,9 @@ def server_deployment(server: MCPServer, settings: Settings) -> dict[str, Any]:
     }
     if spec.replicas is not None:
         deployment["replicas"] = spec.replicas
+    if any(volume.persistent_volume_claim for volume in spec.volumes):
+        # Most claims are for one node at a time: on another node a new pod would wait for the old one's end for ever.
+        deployment["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": _child_metadata(server), "spec": deployment}
 
 

@@ -188,6 +188,14 @@ def test_replicas_are_said_only_if_the_spec_says_them(replicas: dict[str, int], 
     assert {name: spec[name] for name in ("replicas",) if name in spec} == said
 
 
+def test_a_pod_with_a_claim_ends_before_the_one_that_takes_its_place() -> None:
+    claim = {"name": "data", "mountPath": "/data", "persistentVolumeClaim": {"name": "notes"}}
+    strategy = deployment_of(SOURCES["stdio"] | {"volumes": [claim]})["spec"]["strategy"]
+
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    assert "strategy" not in deployment_of(SOURCES["stdio"])["spec"]
+
+
 @pytest.mark.parametrize(
     ("source", "images"),
     [

@@ -97,7 +97,8 @@ def test_the_operator_may_do_what_it_does() -> None:
     children = ("batch/jobs", "apps/deployments", "/services")
     made_for_runners = ("/serviceaccounts", "rbac.authorization.k8s.io/rolebindings")
     expected = {
-        *(f"{own}/{kind}:{verb}" for kind in ours for verb in look),
+        *(f"{own}/{kind}:{verb}" for kind in ours for verb in ("list", "watch")),
+        f"{own}/workflowruns:get",
         *(f"{own}/{kind}/status:patch" for kind in ours),
         *(f"{own}/{kind}/finalizers:update" for kind in ours),
         f"{own}/workflowruns:create",

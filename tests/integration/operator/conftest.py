@@ -1,4 +1,4 @@
-"""The operator in this process, against a real API server, limited to the test's own namespace.
+"""The operator in this process, against a real API server, with the rights of the chart in the test's own namespace.
 
 Nodes are simulated: pods of Deployments become ready by themselves. What a gateway would report comes from `Probes`;
 what a runner would report, the tests write themselves as a runner does.
@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import json
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -18,6 +21,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import yaml
 
 from mcp_orchestrator import settings as settings_module
 from mcp_orchestrator.api.base import RUNNER_MANAGER
@@ -30,6 +34,7 @@ from mcp_orchestrator.cluster.resources import Resource
 from mcp_orchestrator.controllers import operator
 from mcp_orchestrator.controllers.probe import Unreachable
 from mcp_orchestrator.settings import Settings
+from tests import cluster
 from tests.objects import condition
 from tests.waiting import eventually
 
@@ -110,7 +115,9 @@ class World:
     """A namespace with an operator in it."""
 
     client: Client
+    """Has all rights: the tests' own."""
     connection: Connection
+    """Has the operator's rights."""
     namespace: str
     settings: Settings
     probes: Probes = field(default_factory=Probes)
@@ -248,13 +255,62 @@ class World:
 KINDS = (resources.MCP_SERVERS, resources.WORKFLOW_TEMPLATES, resources.WORKFLOW_RUNS, resources.SERVICES)
 
 
+OPERATOR = "mcp-orchestrator"
+"""Name of the operator's service account in the test's namespace."""
+
+
+@pytest.fixture(scope="session")
+def rights(kubeconfig: Path) -> Iterator[str]:
+    """Name of a ClusterRole with the rights that the chart gives to the operator, and no others."""
+    name = f"rights-{uuid.uuid4().hex[:8]}"
+    chart = cluster.ROOT / "helm" / "mcp-orchestrator"
+    words = (
+        "template",
+        name,
+        chart,
+        "--set",
+        f"fullnameOverride={name}",
+        "--show-only",
+        "templates/rbac/operator.yaml",
+    )
+    done = subprocess.run([cluster.tools() / "helm", *words], capture_output=True, text=True, check=True)
+    (role,) = (one for one in yaml.safe_load_all(done.stdout) if one["kind"] == "ClusterRole")
+    cluster.kubectl(kubeconfig, "create", "-f", "-", stdin=json.dumps(role))
+    yield name
+    cluster.kubectl(kubeconfig, "delete", "clusterrole", name)
+
+
+def a_binding(role: str, namespace: str) -> Json:
+    """What gives the operator a ClusterRole's rights in a namespace."""
+    group = "rbac.authorization.k8s.io"
+    return {
+        "metadata": {"name": OPERATOR, "namespace": namespace},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": namespace}],
+    }
+
+
+async def may_list(connection: Connection, namespace: str) -> bool:
+    """Whether the API server has heard of the binding: that takes it a moment."""
+    async with Client(connection) as asking:
+        try:
+            await asking.list_all(resources.MCP_SERVERS, namespace, convert=dict)
+        except errors.Forbidden:
+            return False
+    return True
+
+
 @pytest_asyncio.fixture
-async def world(client: Client, connection: Connection, namespace: str) -> World:
+async def world(client: Client, connection: Connection, namespace: str, rights: str) -> World:
     """The test's namespace, without an operator yet."""
+    user = f"system:serviceaccount:{namespace}:{OPERATOR}"
+    own = replace(connection, headers={"Impersonate-User": user})
+    await client.create(resources.ROLE_BINDINGS, a_binding(rights, namespace))
+    await eventually("the operator's rights", lambda: may_list(own, namespace))
     settings = Settings(
         watch_namespaces=(namespace,), leader_elect=False, http_port=0, namespace=namespace, log_level="DEBUG"
     )
-    return World(client, connection, namespace, settings)
+    return World(client, own, namespace, settings)
 
 
 @pytest_asyncio.fixture

@@ -81,7 +81,7 @@ async def test_what_is_written_while_the_operator_looks_is_not_deleted(world: Wo
 
         async def list_all(self, *arguments: Any, **options: Any) -> Any:
             found = await super().list_all(*arguments, **options)
-            await write(self, world.namespace, 2, FOREVER)
+            await write(world.client, world.namespace, 2, FOREVER)
             return found
 
     for number in (1, 2):

@@ -3,7 +3,10 @@
 {{- define "mcp-orchestrator.operatorRules" -}}
 - apiGroups: [mcp-orchestrator.io]
   resources: [mcpservers, workflowtemplates, workflowruns]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
+- apiGroups: [mcp-orchestrator.io]
+  resources: [workflowruns]
+  verbs: [get]
 - apiGroups: [mcp-orchestrator.io]
   resources: [mcpservers/status, workflowtemplates/status, workflowruns/status]
   verbs: [patch]

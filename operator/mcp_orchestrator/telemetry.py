@@ -51,6 +51,7 @@ WORKFLOW_DURATION = Histogram(
     buckets=SECONDS_OF_RUNS,
 )
 ACTIVE_WORKFLOWS = Gauge("mcp_orchestrator_active_workflows", "Runs that hold a slot.", registry=None)
+WAITING_WORKFLOWS = Gauge("mcp_orchestrator_waiting_workflows", "Runs that wait for a slot.", registry=None)
 SERVER_REQUESTS = Counter(
     "mcp_orchestrator_mcp_server_requests", "Requests to MCP servers.", ("server_name", "status"), registry=None
 )
@@ -143,7 +144,8 @@ def _registry(*collectors: Collector) -> CollectorRegistry:
 GATEWAY: Final = _registry(SERVER_REQUESTS, SERVER_RESPONSE_TIME, ERRORS, MEMORY_USAGE, CPU_USAGE, BUILD_INFO)
 """What a gateway exposes."""
 OPERATOR: Final = _registry(
-    *(WORKFLOW_EXECUTIONS, WORKFLOW_DURATION, ACTIVE_WORKFLOWS, SERVER_REQUESTS, SERVER_RESPONSE_TIME, ERRORS),
+    *(WORKFLOW_EXECUTIONS, WORKFLOW_DURATION, ACTIVE_WORKFLOWS, WAITING_WORKFLOWS, SERVER_REQUESTS),
+    *(SERVER_RESPONSE_TIME, ERRORS),
     *(MEMORY_USAGE, CPU_USAGE, BUILD_INFO, EVENT_LOOP_LAG, EVENTS_DROPPED),
     *(RECONCILE_TOTAL, RECONCILE_ERRORS, RECONCILE_TIME, ACTIVE_WORKERS, MAX_CONCURRENT_RECONCILES),
     *(QUEUE_DEPTH, QUEUE_ADDS, QUEUE_DURATION, QUEUE_WORK_DURATION, QUEUE_RETRIES, QUEUE_UNFINISHED),

@@ -24,9 +24,9 @@ class Refused(Exception):
     """helm would not render the chart; the message is what it said."""
 
 
-def objects(values: Mapping[str, Any] = NO_CRDS) -> list[dict[str, Any]]:
+def objects(values: Mapping[str, Any] = NO_CRDS, release: str = RELEASE) -> list[dict[str, Any]]:
     """What would be installed with these values, tests included."""
-    return [found for found in yaml.safe_load_all(render(values)) if found]
+    return [found for found in yaml.safe_load_all(render(values, release)) if found]
 
 
 def the(kind: str, name: str, values: Mapping[str, Any] = NO_CRDS) -> dict[str, Any]:
@@ -60,14 +60,14 @@ def pod_specs(values: Mapping[str, Any] = NO_CRDS) -> Iterator[tuple[str, dict[s
             yield one["metadata"]["name"], one["spec"]["template"]["spec"]
 
 
-def render(values: Mapping[str, Any] = NO_CRDS) -> str:
+def render(values: Mapping[str, Any] = NO_CRDS, release: str = RELEASE) -> str:
     """The text of all manifests. Raises Refused."""
-    return _render(json.dumps(values, sort_keys=True))
+    return _render(json.dumps(values, sort_keys=True), release)
 
 
 @functools.cache
-def _render(values: str) -> str:
-    done = run("template", RELEASE, str(CHART), "--namespace", NAMESPACE, "--values", "-", stdin=values)
+def _render(values: str, release: str) -> str:
+    done = run("template", release, str(CHART), "--namespace", NAMESPACE, "--values", "-", stdin=values)
     if done.returncode != 0:
         raise Refused(done.stderr)
     return done.stdout

@@ -159,3 +159,22 @@ def test_every_binding_names_a_role_that_is_there() -> None:
 
 def test_without_rbac_there_are_no_roles() -> None:
     assert not kinds(helm.NO_CRDS | {"rbac": {"create": False}})
+
+
+def shared(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[tuple[str, str, str]]:
+    """Kind, namespace and name of the objects that two releases both have: Helm then refuses the second."""
+    first, second = (
+        {(it["kind"], it["metadata"].get("namespace", ""), it["metadata"]["name"]) for it in helm.objects(values, name)}
+        for name, values in (("one", one), ("other", other))
+    )
+    return first & second
+
+
+def test_two_releases_can_not_both_have_the_scope_of_the_cluster() -> None:
+    alpha, beta = (helm.NO_CRDS | {"namespaceOverride": name, "watchNamespaces": [name]} for name in ("alpha", "beta"))
+    assert shared(alpha, beta) == {("ClusterRole", "", "mcp-orchestrator-runner")}
+
+
+def test_releases_of_different_namespaces_go_together() -> None:
+    namespaced = helm.NO_CRDS | {"rbac": {"scope": "namespaced"}}
+    assert not shared(namespaced | {"namespaceOverride": "alpha"}, namespaced | {"namespaceOverride": "beta"})

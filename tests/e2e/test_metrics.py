@@ -18,6 +18,7 @@ WORKFLOW = {
     "mcp_orchestrator_workflow_executions_total": (COUNTER, ("status", "workflow_type")),
     "mcp_orchestrator_workflow_duration_seconds": (HISTOGRAM, ("workflow_type",)),
     "mcp_orchestrator_active_workflows": (GAUGE, ()),
+    "mcp_orchestrator_waiting_workflows": (GAUGE, ()),
 }
 SERVER = {
     "mcp_orchestrator_mcp_server_requests_total": (COUNTER, ("server_name", "status")),

@@ -16,6 +16,7 @@ EXPECTED = {
     "mcp_orchestrator_workflow_executions_total": ("workflow_type", "status"),
     "mcp_orchestrator_workflow_duration_seconds_bucket": ("workflow_type", "le"),
     "mcp_orchestrator_active_workflows": (),
+    "mcp_orchestrator_waiting_workflows": (),
     "mcp_orchestrator_mcp_server_requests_total": ("server_name", "status"),
     "mcp_orchestrator_mcp_server_response_time_seconds_bucket": ("server_name", "le"),
     "mcp_orchestrator_errors_total": ("error_type", "component"),

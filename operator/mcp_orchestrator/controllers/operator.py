@@ -171,6 +171,7 @@ class Operator:
         self._begun = False
         self._work: asyncio.Task[None] | None = None
         telemetry.ACTIVE_WORKFLOWS.set_function(lambda: self.active_runs() if self._leads() else 0)
+        telemetry.WAITING_WORKFLOWS.set_function(lambda: self.admission.waiting() if self._leads() else 0)
 
     def active_runs(self) -> int:
         """Number of runs that hold a slot on record."""

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from mcp_orchestrator import telemetry
 from mcp_orchestrator.cluster import resources
 from tests.e2e import programs
 from tests.integration.operator.conftest import NOWHERE, Json, World
@@ -55,6 +56,16 @@ async def test_a_higher_priority_goes_first_also_after_a_restart(world: World) -
             await world.until_phase(f"run-{number}", "Queued")
     async with world.operator(max_concurrent_workflows=1):
         assert (await settled(world))["run-3"] == "Running"
+
+
+async def test_it_is_measured_how_many_runs_hold_a_slot_and_how_many_wait_for_one(world: World) -> None:
+    async with world.operator(max_concurrent_workflows=1):
+        await ready(world)
+        for name, phase in (("first", "Running"), ("second", "Queued"), ("third", "Queued")):
+            await world.apply(run_of(name))
+            await world.until_phase(name, phase)
+        lines = telemetry.scrape(telemetry.OPERATOR)[0].decode().splitlines()
+    assert {"mcp_orchestrator_active_workflows 1.0", "mcp_orchestrator_waiting_workflows 2.0"} <= {*lines}
 
 
 async def settled(world: World) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mcp_orchestrator.api.base import RUNNER_MANAGER
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.config import Connection
 from tests.integration.operator.conftest import NOWHERE, World
@@ -216,3 +217,26 @@ async def test_an_operator_of_many_namespaces_serves_the_last_of_them(world: Wor
         await ready(world)
         await world.apply(a_run())
         await world.until_phase("run", "Running")
+
+
+async def test_what_administrators_gave_the_runners_account_stays_and_reaches_the_pods(running: World) -> None:
+    """A private registry needs pull secrets, and some clouds an annotation: the account is where both belong."""
+    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/results"}
+    metadata = {"name": RUNNER_MANAGER, "namespace": running.namespace, "annotations": role}
+    account = {"metadata": metadata, "imagePullSecrets": [{"name": "registry"}]}
+    await running.client.create(resources.SERVICE_ACCOUNTS, account)
+    await ready(running)
+    await running.apply(a_run())
+    await running.until_phase("run", "Running")
+    found = await running.get(resources.SERVICE_ACCOUNTS, RUNNER_MANAGER)
+    assert found["metadata"]["annotations"] == role
+    assert found["automountServiceAccountToken"] is True
+
+    async def pods() -> list[Any]:
+        selector = "app.kubernetes.io/component=run"
+        return (
+            await running.client.list_all(resources.PODS, running.namespace, label_selector=selector, convert=dict)
+        ).items
+
+    (pod,) = await eventually("the run's pod", pods)
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]

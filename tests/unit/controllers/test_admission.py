@@ -292,7 +292,8 @@ async def test_nothing_is_queued_before_a_replica_leads_so_that_the_oldest_run_i
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """kopf and the sweep bring objects in the order of their names."""
-    monkeypatch.setattr(telemetry, "ACTIVE_WORKFLOWS", Gauge("active", "", registry=None))
+    for name in ("ACTIVE_WORKFLOWS", "WAITING_WORKFLOWS"):
+        monkeypatch.setattr(telemetry, name, Gauge(name, "", registry=None))
     nobody: Any = None
     operator = Operator(Settings(), client=nobody, probe=nobody)
     for name, second in (("a-young", 9), ("b-old", 1)):

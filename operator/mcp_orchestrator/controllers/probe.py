@@ -34,7 +34,8 @@ class HttpProbe:
 
     def __init__(self, timeout_seconds: float = 5.0) -> None:
         self._timeout_seconds = timeout_seconds
-        self._client = httpx.AsyncClient(timeout=timeout_seconds, trust_env=False)
+        headers = {"Accept-Encoding": "identity"}
+        self._client = httpx.AsyncClient(headers=headers, timeout=timeout_seconds, trust_env=False)
 
     async def of_service(self, server: MCPServer) -> GatewayReport:
         """The report of a ready pod, by the Service. Raises Unreachable."""
@@ -70,7 +71,8 @@ class HttpProbe:
         body = bytearray()
         async with self._client.stream("GET", url) as response:
             response.raise_for_status()
-            async for chunk in response.aiter_bytes():
+            # Not unpacked, whatever it says: out of one compressed chunk could come more than we have.
+            async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > MAX_REPORT_BYTES:
                     raise Unreachable(f"{url} answered more than {MAX_REPORT_BYTES} bytes, too much for a report")

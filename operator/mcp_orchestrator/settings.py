@@ -71,6 +71,8 @@ class Settings:
     http_port: int = 8080
     leader_elect: bool = True
     identity: str = "mcp-orchestrator"
+    lease: str = "mcp-orchestrator"
+    """Name of the Lease of all replicas of one installation; another installation in the same namespace has its own."""
     runner_accounts: str = "create"
     """create: the operator makes the runners' service account in each namespace; existing: the chart did."""
     object_store: ObjectStore | None = None
@@ -109,6 +111,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         http_port=source.integer("HTTP_PORT", default.http_port, 0),
         leader_elect=source.choice("LEADER_ELECT", "true", ("true", "false")) == "true",
         identity=source.text("IDENTITY", default.identity),
+        lease=source.text("LEASE", default.lease),
         runner_accounts=source.choice("RUNNER_ACCOUNTS", default.runner_accounts, ("create", "existing")),
         object_store=_object_store(source),
         cache_secret=source.text("CACHE_SECRET", default.cache_secret),

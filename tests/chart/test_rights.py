@@ -130,7 +130,8 @@ def test_the_lease_is_in_the_operators_own_namespace() -> None:
     role = helm.the("Role", f"{helm.NAME}-lease")
     assert role["metadata"]["namespace"] == helm.NAMESPACE
     lease = "coordination.k8s.io/leases"
-    assert rights(role) == {f"{lease}:create", f"{lease}[mcp-orchestrator]:get", f"{lease}[mcp-orchestrator]:update"}
+    assert rights(role) == {f"{lease}:create", f"{lease}[{helm.NAME}]:get", f"{lease}[{helm.NAME}]:update"}
+    assert helm.environment()["MCP_ORCHESTRATOR_LEASE"] == helm.NAME
 
 
 def test_people_who_edit_a_namespace_do_not_write_statuses() -> None:
@@ -175,6 +176,16 @@ def test_two_releases_can_not_both_have_the_scope_of_the_cluster() -> None:
     assert shared(alpha, beta) == {("ClusterRole", "", "mcp-orchestrator-runner")}
 
 
-def test_releases_of_different_namespaces_go_together() -> None:
+def test_releases_that_serve_different_namespaces_go_together_also_in_one() -> None:
+    """With one Lease for both, the second would stand by for ever."""
     namespaced = helm.NO_CRDS | {"rbac": {"scope": "namespaced"}}
-    assert not shared(namespaced | {"namespaceOverride": "alpha"}, namespaced | {"namespaceOverride": "beta"})
+    assert not shared(namespaced | {"watchNamespaces": ["alpha"]}, namespaced | {"watchNamespaces": ["beta"]})
+    leases = [
+        variable["value"]
+        for release in ("one", "other")
+        for made in helm.objects(namespaced, release)
+        if made["kind"] == "Deployment"
+        for variable in made["spec"]["template"]["spec"]["containers"][0]["env"]
+        if variable["name"] == "MCP_ORCHESTRATOR_LEASE"
+    ]
+    assert leases == ["one-mcp-orchestrator", "other-mcp-orchestrator"]

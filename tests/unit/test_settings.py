@@ -46,6 +46,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         pytest.param({"RECEIPT_DAYS": "1"}, "receipt_days", 1, id="days of receipts"),
         pytest.param({"MAX_RECEIPTS": "1"}, "max_receipts", 1, id="receipts"),
         pytest.param({"IDENTITY": "pod-1"}, "identity", "pod-1", id="identity"),
+        pytest.param({"LEASE": "team-a"}, "lease", "team-a", id="lease"),
     ],
 )
 def test_a_variable_sets_its_field(variables: dict[str, str], field: str, value: object) -> None:

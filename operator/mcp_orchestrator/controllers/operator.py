@@ -43,7 +43,6 @@ from mcp_orchestrator.settings import InvalidSetting, Settings
 
 logger = logging.getLogger(__name__)
 
-LEASE_NAME = "mcp-orchestrator"
 EXPLAIN_SECONDS = 10.0
 """How often runs at the head of the queue are told what they wait for, if that has changed."""
 FINISH_SECONDS = 3.0
@@ -115,7 +114,7 @@ async def _elector(stack: contextlib.AsyncExitStack, settings: Settings, connect
         return None
     # A client of its own: a pool full of other requests must not delay renewals.
     client = await stack.enter_async_context(Client(connection, pool_limit=2))
-    return Elector(client, namespace=settings.namespace, name=LEASE_NAME, identity=settings.identity)
+    return Elector(client, namespace=settings.namespace, name=settings.lease, identity=settings.identity)
 
 
 async def _watch(settings: Settings, connection: Connection, operator: Operator, stop: asyncio.Event | None) -> None:

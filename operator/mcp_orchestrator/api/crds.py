@@ -182,7 +182,8 @@ def crd(kind: Kind) -> dict[str, Any]:
                 "plural": kind.plural,
                 "singular": kind.name.lower(),
                 "shortNames": [kind.short_name],
-                "categories": list(kind.categories),
+                # The API server drops an empty list, and a GitOps engine would put it back for ever.
+                **({"categories": list(kind.categories)} if kind.categories else {}),
             },
             "versions": [version],
         },

@@ -207,7 +207,7 @@ def test_every_kind_is_named_as_its_documentation_says() -> None:
         "CachedAnswer": ("cachedanswers", "mans"),
         "RunReceipt": ("runreceipts", "mrcpt"),
     }
-    assert {name for name, said in names.items() if said["categories"] == ["mcp"]} == {kind.name for kind in crds.KINDS}
+    assert {name for name, said in names.items() if said.get("categories")} == {kind.name for kind in crds.KINDS}
 
 
 @pytest.mark.parametrize(

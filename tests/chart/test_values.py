@@ -121,6 +121,8 @@ def test_every_value_changes_what_is_installed(path: str, default: Any) -> None:
         pytest.param("image.tags", "v1", id="misspelt-inside"),
         pytest.param("metrics.serviceMonitor.enable", True, id="misspelt-deep-inside"),
         pytest.param("replicaCount", "3", id="text-for-a-number"),
+        pytest.param("fullnameOverride", "MCP", id="a-name-that-no-object-can-have"),
+        pytest.param("nameOverride", "1", id="a-name-that-no-service-can-have"),
         pytest.param("logLevel", "TRACE", id="unknown-level"),
         pytest.param("rbac.scope", "Namespaced", id="unknown-scope"),
         pytest.param("image.digest", "sha256:abc", id="short-digest"),

@@ -77,7 +77,8 @@ def _by_receipt(observed: ObservedRun, now: datetime) -> Plan | None:
 def stop_order(observed: ObservedRun) -> Cancellation | None:
     """The order to stop the run: given already, or since a newer run takes its place."""
     run = observed.run
-    if run.cancellation or not (newer := concurrency.replaced_by(observed.rivals)):
+    newer = observed.rivals.replaced_by if observed.rivals else ""
+    if run.cancellation or not newer:
         return run.cancellation
     message = f"WorkflowRun {newer} takes its place (concurrency.policy: Replace)"
     return Cancellation(mode=CancelMode.GRACEFUL, reason=RunReason.REPLACED, message=message)

@@ -290,7 +290,7 @@ def test_a_run_that_has_started_is_not_left_out() -> None:
 
 
 def test_a_newer_run_takes_the_place_of_one_that_waits_at_once() -> None:
-    made = plan(replace(QUEUED, rivals=Rivals(REPLACE, newer=("next",))))
+    made = plan(replace(QUEUED, rivals=Rivals(REPLACE, replaced_by="next")))
 
     assert status_of(made)["phase"] == "Cancelled"
     assert held(made)["Succeeded"] == ("False", "Replaced")
@@ -298,7 +298,7 @@ def test_a_newer_run_takes_the_place_of_one_that_waits_at_once() -> None:
 
 
 def test_a_newer_run_has_a_running_one_cancelled_gracefully() -> None:
-    run, rivals = reported(admitted()), Rivals(REPLACE, newer=("next",))
+    run, rivals = reported(admitted()), Rivals(REPLACE, replaced_by="next")
 
     made = plan(ObservedRun(run, job=ACTIVE, rivals=rivals))
     status = status_of(made)
@@ -324,20 +324,47 @@ def test_rivals_are_sorted_by_age_and_of_one_second_those_that_started_come_firs
 
     found = concurrency.rivals(SKIP, me, [me, *others])
 
-    assert found == Rivals(SKIP, older=("old", "started", "a"), newer=("c", "new"))
+    assert found == Rivals(SKIP, older=("old", "started", "a"))
+    assert concurrency.rivals(REPLACE, me, [*others[:3], me]).replaced_by == ""
+    assert concurrency.rivals(REPLACE, me, others).replaced_by == "new"
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 @pytest.mark.parametrize("runs", [1, 2, 5])
 def test_as_many_runs_are_replaced_as_there_are_too_many(limit: int, runs: int) -> None:
     policy = Concurrency(max_runs=limit, policy=ConcurrencyPolicy.REPLACE)
-    everybody = [Rival(f"2026-01-02T03:04:0{place}Z", True, f"r{place}") for place in range(runs)]
+    everybody = [Rival(f"2026-01-02T03:04:0{place}Z", True, f"r{place}", "Queued") for place in range(runs)]
     seen = {run.name: concurrency.rivals(policy, run, everybody) for run in everybody}
 
-    replaced = [name for name, found in seen.items() if concurrency.replaced_by(found)]
+    replaced = [name for name, found in seen.items() if found.replaced_by]
 
     assert replaced == [run.name for run in everybody[: max(0, runs - limit)]]
     assert concurrency.displaced(seen[everybody[-1].name]) == tuple(replaced)
+
+
+@pytest.mark.parametrize(
+    ("limit", "phases", "replaced"),
+    [
+        pytest.param(1, ["Running", "Running", "Running"], "", id="a limit that is lowered stops nobody"),
+        pytest.param(1, ["Running", "Running", "Queued"], "ab", id="but for a newer one"),
+        pytest.param(2, ["Running", "Running", "Queued"], "a", id="that needs one place"),
+        pytest.param(1, ["Running", ""], "", id="one that was not looked at may have mistakes"),
+        pytest.param(1, ["Running", "Pending"], "", id="one that can't start stops no work"),
+        pytest.param(1, ["Pending", "Pending"], "a", id="but of those that wait the newest is kept"),
+        pytest.param(1, ["Queued", "Running"], "a", id="one that was held and goes on comes too late"),
+        pytest.param(2, ["Running", "Queued", "Running"], "a", id="the oldest makes room"),
+    ],
+)
+def test_a_run_is_replaced_only_for_one_that_needs_its_place(limit: int, phases: list[str], replaced: str) -> None:
+    policy = Concurrency(max_runs=limit, policy=ConcurrencyPolicy.REPLACE)
+    everybody = [
+        Rival(f"2026-01-02T03:04:0{place}Z", phase != "Running", "abc"[place], phase)
+        for place, phase in enumerate(phases)
+    ]
+
+    found = [run.name for run in everybody if concurrency.rivals(policy, run, everybody).replaced_by]
+
+    assert found == list(replaced)
 
 
 # --- servers that do not come ----------------------------------------------------------------------------------------

@@ -464,7 +464,7 @@ OBSERVED = st.builds(
         [
             None,
             Rivals(Concurrency(max_runs=1, policy=ConcurrencyPolicy.SKIP), older=("first",)),
-            Rivals(Concurrency(max_runs=1, policy=ConcurrencyPolicy.REPLACE), newer=("next",)),
+            Rivals(Concurrency(max_runs=1, policy=ConcurrencyPolicy.REPLACE), replaced_by="next"),
         ]
     ),
     job=st.sampled_from([None, ACTIVE, ended(), ended(reason="DeadlineExceeded"), ended("Complete", "")]),

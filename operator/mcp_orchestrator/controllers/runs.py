@@ -77,16 +77,16 @@ class Runs:
             return await self._writer.write(resources.WORKFLOW_RUNS, key, run.metadata, plan_unreadable(run))
         plan = await self._decide(key, run)
         try:
-            wait = await self._write_then_create(key, run, plan)
+            # The order matters: the status that names the Job stands before the Job.
+            wait = await self._write(key, run, plan)
+            if refused := await self._create(key, run, plan):
+                plan = await self._plan(refused)
+                wait = await self._write(key, refused.run, plan)
+            for child in plan.deletions:
+                await self._children.delete(child)
         except errors.Conflict:
             self._store.upsert(records.RUN, await self._client.get(resources.WORKFLOW_RUNS, key.name, key.namespace))
             return 0.0
-        except (ForeignObject, errors.Invalid, errors.Forbidden) as error:
-            observed = _refused(self._current(key) or run, error)
-            if observed.run.status.admitted_at is None:
-                raise  # it was the status that was refused
-            plan = await self._plan(observed)
-            wait = await self._write(key, observed.run, plan)
         except DyingObject:
             return 1.0
         self._count_end(run, plan)
@@ -115,16 +115,16 @@ class Runs:
         scene = await self._scenes.look(observed, plan.question)
         return decision.plan_run(replace(observed, scene=scene), self._settings, clock())
 
-    async def _write_then_create(self, key: Key, run: WorkflowRun, plan: Plan) -> float | None:
-        """The order matters: the status that names the Job stands before the Job."""
-        if plan.children and self._settings.runner_accounts == "create":
-            await self._accounts.ensure(key.namespace, clock())
-        wait = await self._write(key, run, plan)
-        for child in plan.children:
-            await self._children.create(child)
-        for child in plan.deletions:
-            await self._children.delete(child)
-        return wait
+    async def _create(self, key: Key, run: WorkflowRun, plan: Plan) -> ObservedRun | None:
+        """Make the plan's children; if that is refused, the run as it is now, and why."""
+        try:
+            if plan.children and self._settings.runner_accounts == "create":
+                await self._accounts.ensure(key.namespace, clock())
+            for child in plan.children:
+                await self._children.create(child)
+        except (ForeignObject, errors.Invalid, errors.Forbidden) as error:
+            return _refused(self._current(key) or run, error)
+        return None
 
     async def _write(self, key: Key, run: WorkflowRun, plan: Plan) -> float | None:
         """The status, between what goes before it and what follows it in the receipt of the run's key."""

@@ -8,7 +8,7 @@ import pytest
 
 from mcp_orchestrator.cluster import resources
 from tests import objects
-from tests.integration.operator.conftest import NOWHERE, Json, World
+from tests.integration.operator.conftest import NOWHERE, Json, World, undeletable
 from tests.integration.operator.test_runs import RUNS, ready
 from tests.objects import a_server, a_task, a_template, condition
 from tests.oracles import kstatus
@@ -146,6 +146,27 @@ async def test_a_held_run_gets_a_slot_once_more_for_its_finally_when_it_is_cance
     await order(running, "other", cancel="Graceful")
     again = await running.until_phase("other", "Running")
     assert again["status"]["attempt"] == 2
+
+
+async def test_a_run_is_not_over_while_its_job_may_not_be_deleted(running: World) -> None:
+    await ready(running)
+    container = {"name": "probe", "image": "probe"}
+    probe = {
+        "metadata": {"name": "probe", "namespace": running.namespace},
+        "spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
+    }
+    async with undeletable(running.client, resources.JOBS, probe):
+        await running.apply(a_run())
+        name = (await running.until_phase("run", "Running"))["status"]["jobName"]
+        await running.until(resources.JOBS, name, "created", lambda job: job)
+        kept = {"metadata": {"labels": {"keep": ""}}}
+        await running.client.merge(resources.JOBS, name, running.namespace, kept, manager="test")
+        await order(running, "run", cancel="Immediate")
+
+        async def over() -> bool:
+            return bool((await running.get(RUNS, "run"))["status"]["phase"] != "Running")
+
+        await running.never("the run is over, and its pod is not", over)
 
 
 # --- concurrency.policy ----------------------------------------------------------------------------------------------

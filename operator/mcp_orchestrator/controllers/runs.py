@@ -103,8 +103,7 @@ class Runs:
             else:
                 observed = replace(observed, obstacle=Obstacle(*self._admission.obstacle(plan.candidate)))
             return decision.plan_run(observed, self._settings, clock())
-        if not plan.uses_slot:
-            self._admission.withdraw(key)
+        self._admission.withdraw(key)
         return plan
 
     async def _plan(self, observed: ObservedRun) -> Plan:
@@ -147,9 +146,9 @@ class Runs:
     async def _observe(self, key: Key, run: WorkflowRun) -> ObservedRun:
         rivals = records.rivals(self._store, run)
         if run.status.admitted_at is None:
-            around, slot = await self._around(key, run), self._admission.has_slot(key)
+            around = await self._around(key, run)
             receipt = None if run.status.template else await self._receipts.look(run)
-            return ObservedRun(run=run, around=around, rivals=rivals, slot=slot, receipt=receipt)
+            return ObservedRun(run=run, around=around, rivals=rivals, receipt=receipt)
         earlier = self._store.get(Key(records.JOB, key.namespace, kueue.earlier_job(run)))
         seen = ObservedRun(run=run, rivals=rivals, earlier_job=earlier)
         job = await self._job(run)

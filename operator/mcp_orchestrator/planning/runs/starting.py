@@ -208,5 +208,4 @@ def _start(run: WorkflowRun, fields: dict[str, Any], words: str, settings: Setti
         children=(attempts.job(run, status, settings, now),),
         events=(Event(RunReason.ADMITTED, f"{words} as Job {name}", action="Admit"),),
         wake_at=now + START_WAKE,
-        uses_slot=True,
     )

@@ -65,7 +65,6 @@ def test_a_run_that_is_held_before_it_starts_asks_for_no_slot() -> None:
     assert status_of(made)["message"] == "held by spec.suspend: set it to false to go on"
     assert verdict(made) == kstatus.Verdict.IN_PROGRESS
     assert made.candidate is None
-    assert not made.uses_slot
     assert made.children == ()
 
 
@@ -74,7 +73,7 @@ def test_a_run_that_is_let_go_is_a_candidate_like_any_other() -> None:
     let_go = told(applied(run, plan(replace(READY, run=run))), suspend=False)
 
     assert plan(replace(READY, run=let_go)).candidate
-    assert plan(replace(READY, run=let_go, slot=True)).uses_slot
+    assert plan(replace(READY, run=let_go, slot=True)).children
 
 
 def test_a_running_run_that_is_to_be_held_says_so_once_and_keeps_its_slot_until_it_is_quiet() -> None:
@@ -112,7 +111,7 @@ def test_a_run_goes_on_with_another_pod_from_its_own_snapshot() -> None:
     made = plan(ObservedRun(let_go, other, slot=True), LATER)
     status = status_of(made)
 
-    assert made.uses_slot
+    assert made.children
     assert (status["phase"], status["attempt"], status["resumptions"]) == ("Running", 2, 1)
     assert status["pausedSeconds"] == 300
     assert status["jobName"] != let_go.status.job_name
@@ -257,7 +256,7 @@ def test_a_held_run_that_is_cancelled_gets_a_slot_once_more_for_its_finally() ->
 
     assert plan(ObservedRun(run, READY.around)).candidate
     made = plan(ObservedRun(run, READY.around, slot=True))
-    assert made.uses_slot
+    assert made.children
     assert status_of(plan(ObservedRun(told(held_, suspend=True, cancel="Immediate"))))["phase"] == "Cancelled"
 
 

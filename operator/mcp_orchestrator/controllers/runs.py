@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -200,15 +201,13 @@ class Runs:
         return found if isinstance(found, WorkflowRun) else None
 
     async def _job(self, run: WorkflowRun) -> Mapping[str, Any] | None:
-        """The run's Job. That there is none is believed of the API server only, once a runner was at work."""
+        """The run's Job. That there is none is believed of the API server only, unless it does not matter any more."""
         name, namespace = run.status.job_name or "", run.metadata.namespace
         job: dict[str, Any] | None = self._store.get(Key(records.JOB, namespace, name))
         runner = attempts.current_runner(run)
-        if job is None and runner and not runner.outcome:
-            try:
-                return await self._client.get(resources.JOBS, name, namespace)
-            except errors.NotFound:
-                return None
+        if job is None and not (runner and runner.outcome):
+            with suppress(errors.NotFound):
+                job = await self._client.get(resources.JOBS, name, namespace)
         return job if job and records.owner_uid(job) == run.metadata.uid else None
 
     async def _fresh(self, key: Key, run: WorkflowRun) -> WorkflowRun:

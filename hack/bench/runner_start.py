@@ -93,6 +93,7 @@ class Stage:
             "spec": {"template": workflow},
             "status": {
                 "phase": "Running",
+                "admittedAt": "2026-01-02T03:04:05Z",
                 "jobName": "r-job",
                 "attempt": 1,
                 "template": {"digest": "sha256:0", "spec": workflow},

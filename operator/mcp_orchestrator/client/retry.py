@@ -47,9 +47,8 @@ def run(order: Order, access: Access, output: str) -> Exit:
             name = order.name or name_after(order.run)
             metadata = {"name": name, "namespace": cluster.namespace} | labels_after(earlier)
             spec = spec_after(order.run, body["spec"], values)
-            made = await runs.created(
-                cluster, {"apiVersion": API_VERSION, "kind": "WorkflowRun", "metadata": metadata, "spec": spec}
-            )
+            created = {"apiVersion": API_VERSION, "kind": "WorkflowRun", "metadata": metadata, "spec": spec}
+            made = await runs.created(cluster, created, made_up=not order.name)
             done, total = counted(earlier.status.tasks)
             about = f" and goes on from {order.run}, where {done} of {total} tasks succeeded" if done else ""
             return await runs.attend(cluster, made, order.stay, output, about)

@@ -106,14 +106,18 @@ async def create(cluster: Cluster, order: Order, values: Mapping[str, Any]) -> d
     name = order.name or f"{order.template[:40].rstrip('-.')}-{secrets.token_hex(3)}"
     metadata = {"name": name, "namespace": cluster.namespace}
     body = {"apiVersion": API_VERSION, "kind": "WorkflowRun", "metadata": metadata, "spec": spec}
-    return await created(cluster, body)
+    return await created(cluster, body, made_up=not order.name)
 
 
-async def created(cluster: Cluster, body: dict[str, Any]) -> dict[str, Any]:
-    """The run, as the API server has it now. Raises Failed if its name is taken."""
+async def created(cluster: Cluster, body: dict[str, Any], *, made_up: bool) -> dict[str, Any]:
+    """The run, as the API server has it now. Raises Failed if its name is taken, and was not just `made_up`: that is
+    nobody else's, so an earlier try to create the run got through unheard.
+    """
     try:
         return await cluster.client.create(resources.WORKFLOW_RUNS, body)
     except errors.AlreadyExists as error:
+        if made_up:
+            return await cluster.body(body["metadata"]["name"])
         raise Failed(f'there is a run "{body["metadata"]["name"]}" already: give another --name') from error
 
 

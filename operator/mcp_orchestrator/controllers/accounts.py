@@ -11,8 +11,8 @@ from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.planning.children import manifests
 
-RENEW_AFTER = timedelta(minutes=10)
-"""How long a namespace's account is trusted to be there still."""
+RENEW_AFTER = timedelta(seconds=10)
+"""How long a namespace's account is trusted to be there still: no namespace is deleted and made anew in that time."""
 
 
 class RunnerAccounts:

@@ -51,18 +51,16 @@ class Admission:
 
     def offer(self, key: Key, candidate: Candidate) -> bool:
         """Queue the run; True if it has its places, now or from before."""
-        if key in self._granted:
+        granted = self._granted.get(key)
+        if granted and granted.pools == candidate.pools:
             return True
+        self._take_back(key)
         if self._waiting.get(key) != candidate:
             self._forget(key)
             self._waiting[key] = candidate
             self._queue.add(candidate)
             self._moved = True
         self.decide()
-        return key in self._granted
-
-    def has_slot(self, key: Key) -> bool:
-        """Whether the run was given places that are not on record yet."""
         return key in self._granted
 
     def obstacle(self, candidate: Candidate) -> tuple[Pool, int]:

@@ -152,8 +152,8 @@ def rivals(store: Store, run: WorkflowRun) -> Rivals | None:
 
 
 def _rival(run: Json) -> Rival:
-    metadata = run["metadata"]
-    return Rival(metadata.get("creationTimestamp", ""), not is_active(run), metadata["name"])
+    metadata, phase = run["metadata"], run.get("status", {}).get("phase", "")
+    return Rival(metadata.get("creationTimestamp", ""), not is_active(run), metadata["name"], phase)
 
 
 def owner_uid(record: Json) -> str:

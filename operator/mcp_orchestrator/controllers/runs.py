@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -77,16 +78,16 @@ class Runs:
             return await self._writer.write(resources.WORKFLOW_RUNS, key, run.metadata, plan_unreadable(run))
         plan = await self._decide(key, run)
         try:
-            wait = await self._write_then_create(key, run, plan)
+            # The order matters: the status that names the Job stands before the Job.
+            wait = await self._write(key, run, plan)
+            if refused := await self._create(key, run, plan):
+                plan = await self._plan(refused)
+                wait = await self._write(key, refused.run, plan)
+            for child in plan.deletions:
+                await self._children.delete(child)
         except errors.Conflict:
             self._store.upsert(records.RUN, await self._client.get(resources.WORKFLOW_RUNS, key.name, key.namespace))
             return 0.0
-        except (ForeignObject, errors.Invalid, errors.Forbidden) as error:
-            observed = _refused(self._current(key) or run, error)
-            if observed.run.status.admitted_at is None:
-                raise  # it was the status that was refused
-            plan = await self._plan(observed)
-            wait = await self._write(key, observed.run, plan)
         except DyingObject:
             return 1.0
         self._count_end(run, plan)
@@ -103,8 +104,7 @@ class Runs:
             else:
                 observed = replace(observed, obstacle=Obstacle(*self._admission.obstacle(plan.candidate)))
             return decision.plan_run(observed, self._settings, clock())
-        if not plan.uses_slot:
-            self._admission.withdraw(key)
+        self._admission.withdraw(key)
         return plan
 
     async def _plan(self, observed: ObservedRun) -> Plan:
@@ -115,16 +115,16 @@ class Runs:
         scene = await self._scenes.look(observed, plan.question)
         return decision.plan_run(replace(observed, scene=scene), self._settings, clock())
 
-    async def _write_then_create(self, key: Key, run: WorkflowRun, plan: Plan) -> float | None:
-        """The order matters: the status that names the Job stands before the Job."""
-        if plan.children and self._settings.runner_accounts == "create":
-            await self._accounts.ensure(key.namespace, clock())
-        wait = await self._write(key, run, plan)
-        for child in plan.children:
-            await self._children.create(child)
-        for child in plan.deletions:
-            await self._children.delete(child)
-        return wait
+    async def _create(self, key: Key, run: WorkflowRun, plan: Plan) -> ObservedRun | None:
+        """Make the plan's children; if that is refused, the run as it is now, and why."""
+        try:
+            if plan.children and self._settings.runner_accounts == "create":
+                await self._accounts.ensure(key.namespace, clock())
+            for child in plan.children:
+                await self._children.create(child)
+        except (ForeignObject, errors.Invalid, errors.Forbidden) as error:
+            return _refused(self._current(key) or run, error)
+        return None
 
     async def _write(self, key: Key, run: WorkflowRun, plan: Plan) -> float | None:
         """The status, between what goes before it and what follows it in the receipt of the run's key."""
@@ -147,9 +147,9 @@ class Runs:
     async def _observe(self, key: Key, run: WorkflowRun) -> ObservedRun:
         rivals = records.rivals(self._store, run)
         if run.status.admitted_at is None:
-            around, slot = await self._around(key, run), self._admission.has_slot(key)
+            around = await self._around(key, run)
             receipt = None if run.status.template else await self._receipts.look(run)
-            return ObservedRun(run=run, around=around, rivals=rivals, slot=slot, receipt=receipt)
+            return ObservedRun(run=run, around=around, rivals=rivals, receipt=receipt)
         earlier = self._store.get(Key(records.JOB, key.namespace, kueue.earlier_job(run)))
         seen = ObservedRun(run=run, rivals=rivals, earlier_job=earlier)
         job = await self._job(run)
@@ -201,15 +201,13 @@ class Runs:
         return found if isinstance(found, WorkflowRun) else None
 
     async def _job(self, run: WorkflowRun) -> Mapping[str, Any] | None:
-        """The run's Job. That there is none is believed of the API server only, once a runner was at work."""
+        """The run's Job. That there is none is believed of the API server only, unless it does not matter any more."""
         name, namespace = run.status.job_name or "", run.metadata.namespace
         job: dict[str, Any] | None = self._store.get(Key(records.JOB, namespace, name))
         runner = attempts.current_runner(run)
-        if job is None and runner and not runner.outcome:
-            try:
-                return await self._client.get(resources.JOBS, name, namespace)
-            except errors.NotFound:
-                return None
+        if job is None and not (runner and runner.outcome):
+            with suppress(errors.NotFound):
+                job = await self._client.get(resources.JOBS, name, namespace)
         return job if job and records.owner_uid(job) == run.metadata.uid else None
 
     async def _fresh(self, key: Key, run: WorkflowRun) -> WorkflowRun:

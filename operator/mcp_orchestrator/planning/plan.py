@@ -51,5 +51,3 @@ class Plan:
     """A run that could start now, if the admission queue gives it a slot."""
     question: Question | None = None
     """What to look at first: with the answer, the plan is made again."""
-    uses_slot: bool = False
-    """The status puts on record that the run has the slot that it was given."""

@@ -128,6 +128,9 @@ def _check(run: WorkflowRun, pod: Pod) -> None:
         raise NotOurs(f"the run has ended: {run.status.phase}")
     if run.metadata.deletion_timestamp:
         raise NotOurs("the run is being deleted")
+    if run.status.admitted_at is None:
+        # It was held before this pod came so far, from a node that nobody could reach.
+        raise NotOurs("the run has no slot any more")
     if run.status.job_name and not pod.name.startswith(f"{run.status.job_name}-"):
         # A run of the same name came after the one that this pod was made for.
         raise NotOurs(f"the run's Job is {run.status.job_name}, and this pod is not of that Job")

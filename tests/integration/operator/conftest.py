@@ -252,6 +252,47 @@ class World:
             await asyncio.sleep(0.05)
 
 
+@contextlib.asynccontextmanager
+async def undeletable(client: Client, resource: Resource, probe: Json) -> AsyncIterator[None]:
+    """A policy of the cluster under which objects of that kind, in the namespace of `probe`, that have the label `keep`
+    may not be deleted. The probe is made to see that it is in force, and stays.
+    """
+    namespace = probe["metadata"]["namespace"]
+    probe["metadata"]["labels"] = {"keep": ""}
+    matched = {"apiVersions": ["*"], "operations": ["DELETE"], "resources": [resource.plural]}
+    spec = {
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            "resourceRules": [{"apiGroups": [resource.group], **matched}],
+        },
+        "validations": [{"expression": "!has(oldObject.metadata.labels) || !('keep' in oldObject.metadata.labels)"}],
+    }
+    binding = {"policyName": namespace, "validationActions": ["Deny"]}
+    await client.create(POLICIES, {"metadata": {"name": namespace}, "spec": spec})
+    await client.create(BINDINGS, {"metadata": {"name": namespace}, "spec": binding})
+
+    async def in_force() -> bool:
+        with contextlib.suppress(errors.Forbidden, errors.Invalid, errors.AlreadyExists):
+            await client.create(resource, probe)
+            await client.delete(resource, probe["metadata"]["name"], namespace)
+            return False
+        return True
+
+    await eventually("the policy is in force", in_force)
+    try:
+        yield
+    finally:
+        await client.delete(BINDINGS, namespace)
+        await client.delete(POLICIES, namespace)
+
+
+POLICIES, BINDINGS = (
+    Resource("admissionregistration.k8s.io", "v1", plural, kind, namespaced=False)
+    for plural, kind in (
+        ("validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
+        ("validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding"),
+    )
+)
 KINDS = (resources.MCP_SERVERS, resources.WORKFLOW_TEMPLATES, resources.WORKFLOW_RUNS, resources.SERVICES)
 
 

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-import pytest_asyncio
-
-from mcp_orchestrator.cluster import errors, resources
-from mcp_orchestrator.cluster.client import Client
+from mcp_orchestrator.cluster import resources
 from tests import cluster
-from tests.integration.operator.conftest import NOWHERE, World
+from tests.integration.operator.conftest import NOWHERE, World, undeletable
 from tests.objects import a_run, a_server, a_template, condition
 from tests.oracles import kstatus
 from tests.waiting import eventually
 
 RUNS = resources.WORKFLOW_RUNS
-POLICIES, BINDINGS = (
-    resources.Resource("admissionregistration.k8s.io", "v1", plural, kind, namespaced=False)
-    for plural, kind in (
-        ("validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
-        ("validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding"),
-    )
-)
 GIT = {"labels": {"kustomize.toolkit.fluxcd.io/name": "apps"}}
 
 
@@ -136,51 +123,14 @@ async def test_what_was_due_while_there_was_no_operator_goes_when_it_is_back(wor
         await world.until_gone(RUNS, "run")
 
 
-@pytest_asyncio.fixture
-async def protected(client: Client, namespace: str) -> AsyncIterator[None]:
-    """A policy of the cluster under which a run with the label `keep` may not be deleted."""
-    spec = {
-        "matchConstraints": {
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-            "resourceRules": [
-                {
-                    "apiGroups": [resources.GROUP],
-                    "apiVersions": ["*"],
-                    "operations": ["DELETE"],
-                    "resources": ["workflowruns"],
-                }
-            ],
-        },
-        "validations": [{"expression": "!has(oldObject.metadata.labels) || !('keep' in oldObject.metadata.labels)"}],
-    }
-    binding = {"policyName": namespace, "validationActions": ["Deny"]}
-    await client.create(POLICIES, {"metadata": {"name": namespace}, "spec": spec})
-    await client.create(BINDINGS, {"metadata": {"name": namespace}, "spec": binding})
-    yield
-    await client.delete(BINDINGS, namespace)
-    await client.delete(POLICIES, namespace)
-
-
-@pytest.mark.usefixtures("protected")
 async def test_a_run_that_may_not_be_deleted_holds_no_other_up(running: World) -> None:
     await ready(running)
-    kept = a_run("probe", namespace=running.namespace)
-    kept["metadata"]["labels"] = {"keep": ""}
-    await running.client.create(RUNS, kept)
-
-    async def in_force() -> bool:
-        with contextlib.suppress(errors.Forbidden, errors.Invalid):
-            await running.client.delete(RUNS, "probe", running.namespace)
-            await running.client.create(RUNS, kept)
-            return False
-        return True
-
-    await eventually("the policy is in force", in_force)
-    await ended(running, "kept", {"labels": {"keep": ""}}, ttlSecondsAfterFinished=60)
-    await ended(running, "other", ttlSecondsAfterFinished=60)
-    await running.pass_time("clock", seconds=61)
-    await running.until_gone(RUNS, "other")
-    assert await running.get(RUNS, "kept")
+    async with undeletable(running.client, RUNS, a_run("probe", namespace=running.namespace)):
+        await ended(running, "kept", {"labels": {"keep": ""}}, ttlSecondsAfterFinished=60)
+        await ended(running, "other", ttlSecondsAfterFinished=60)
+        await running.pass_time("clock", seconds=61)
+        await running.until_gone(RUNS, "other")
+        assert await running.get(RUNS, "kept")
 
 
 async def test_nothing_is_left_of_runs_that_were_deleted_in_any_state(world: World, kubeconfig: Path) -> None:

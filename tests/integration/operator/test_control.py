@@ -8,7 +8,7 @@ import pytest
 
 from mcp_orchestrator.cluster import resources
 from tests import objects
-from tests.integration.operator.conftest import Json, World
+from tests.integration.operator.conftest import NOWHERE, Json, World, undeletable
 from tests.integration.operator.test_runs import RUNS, ready
 from tests.objects import a_server, a_task, a_template, condition
 from tests.oracles import kstatus
@@ -148,6 +148,27 @@ async def test_a_held_run_gets_a_slot_once_more_for_its_finally_when_it_is_cance
     assert again["status"]["attempt"] == 2
 
 
+async def test_a_run_is_not_over_while_its_job_may_not_be_deleted(running: World) -> None:
+    await ready(running)
+    container = {"name": "probe", "image": "probe"}
+    probe = {
+        "metadata": {"name": "probe", "namespace": running.namespace},
+        "spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
+    }
+    async with undeletable(running.client, resources.JOBS, probe):
+        await running.apply(a_run())
+        name = (await running.until_phase("run", "Running"))["status"]["jobName"]
+        await running.until(resources.JOBS, name, "created", lambda job: job)
+        kept = {"metadata": {"labels": {"keep": ""}}}
+        await running.client.merge(resources.JOBS, name, running.namespace, kept, manager="test")
+        await order(running, "run", cancel="Immediate")
+
+        async def over() -> bool:
+            return bool((await running.get(RUNS, "run"))["status"]["phase"] != "Running")
+
+        await running.never("the run is over, and its pod is not", over)
+
+
 # --- concurrency.policy ----------------------------------------------------------------------------------------------
 
 
@@ -181,6 +202,40 @@ async def test_a_newer_run_takes_the_place_of_an_older_one(running: World) -> No
     ended = await running.until_phase("a-first", "Cancelled")
     assert condition(ended, "Finished")["reason"] == "Replaced"
     await running.until_phase("b-second", "Running")
+
+
+async def test_a_run_that_can_not_start_takes_nobodys_place(running: World) -> None:
+    await ready(running, concurrency={"maxRuns": 1, "policy": "Replace"})
+    await running.apply(a_run("a-first"))
+    await running.until_phase("a-first", "Running")
+    await running.play_runner("a-first", runner=WORKING)
+    await running.apply(a_run("b-wrong", parameters={"nosuch": 1}))
+    await running.until_phase("b-wrong", "Failed")
+
+    async def stopped() -> bool:
+        return "cancellation" in (await running.get(RUNS, "a-first"))["status"]
+
+    await running.never("the run is stopped", stopped)
+
+
+async def test_a_limit_that_is_lowered_stops_nobody_also_where_newer_runs_take_the_place_of_older_ones(
+    running: World,
+) -> None:
+    await ready(running, concurrency={"maxRuns": 2, "policy": "Replace"})
+    for name in ("first", "second"):
+        await running.apply(a_run(name))
+        await running.until_phase(name, "Running")
+        await running.play_runner(name, runner=WORKING)
+    await running.apply(a_template(pod=NOWHERE, concurrency={"maxRuns": 1, "policy": "Replace"}))
+
+    async def stopped() -> bool:
+        return "cancellation" in (await running.get(RUNS, "first"))["status"]
+
+    await running.never("a run is stopped", stopped)
+    await running.apply(a_run("third"))
+    for name in ("first", "second"):
+        found = await running.until(RUNS, name, "stopped", lambda run: run["status"].get("cancellation"))
+        assert "WorkflowRun third takes its place" in found["status"]["cancellation"]["message"]
 
 
 # --- what a run needs ------------------------------------------------------------------------------------------------

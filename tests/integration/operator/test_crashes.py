@@ -9,7 +9,9 @@ import pytest
 
 from mcp_orchestrator.cluster import errors, resources
 from mcp_orchestrator.cluster.client import Client
+from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.operator import Operator
+from mcp_orchestrator.controllers.store import Key
 from mcp_orchestrator.planning.children import manifests
 from mcp_orchestrator.planning.runs import endings
 from tests.integration.operator.conftest import NOWHERE, Json, World
@@ -156,3 +158,24 @@ async def test_a_crash_after_any_write_of_another_attempt_skips_none_and_makes_o
     assert sorted(job["metadata"]["name"] for job in await world.jobs()) == sorted(
         manifests.job_name("run", uid, attempt) for attempt in range(1, ATTEMPTS + 1)
     )
+
+
+@pytest.mark.parametrize("order", [{"cancel": "Immediate"}, {"suspend": True}])
+async def test_who_has_not_heard_of_a_job_yet_asks_for_it_before_the_run_is_stopped(world: World, order: Json) -> None:
+    await make_ready(world, NOWHERE)
+    async with world.operator():
+        await world.apply(a_run("run", templateRef={"name": "clock"}))
+        name = (await world.until_phase("run", "Running"))["status"]["jobName"]
+        await world.until(resources.JOBS, name, "created", lambda job: job)
+    await world.client.merge(resources.WORKFLOW_RUNS, "run", world.namespace, {"spec": order}, manager="kubectl")
+    async with Client(world.connection) as client:
+        successor = Operator(world.settings, client, world.probes)
+        await successor.sweeper.sweep()
+        records.Waker(successor.store, successor.queue.add)
+        successor.queue.add(Key(records.RUN, world.namespace, "run"))
+        tasks = successor.start()
+        await world.until_phase("run", "Suspended" if "suspend" in order else "Cancelled")
+        assert await world.get(resources.JOBS, name) == {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

@@ -80,6 +80,7 @@ class Scene:
         known = [{"name": key, "url": url, "timeoutSeconds": 30} for key, url in servers.items()]
         admitted = {
             "phase": "Running",
+            "admittedAt": "2026-01-02T03:04:05Z",
             "jobName": f"{name}-job",
             "attempt": 1,
             "template": {"digest": "sha256:0", "spec": workflow},

@@ -13,12 +13,15 @@ from tests.builders import NOW, a_run
 
 from mcp_orchestrator.api.control import Cancellation, CancelMode
 from mcp_orchestrator.api.workflowrun import RunnerStatus, RunPhase, TaskPhase, TaskStatus, WorkflowRun
-from mcp_orchestrator.client import orders, phases, retry
+from mcp_orchestrator.client import orders, phases, retry, runs
+from mcp_orchestrator.client.cluster import Cluster
 from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.orders import Verb
 from mcp_orchestrator.client.progress import Progress
 from mcp_orchestrator.client.runs import show_end
 from mcp_orchestrator.client.terminal import Terminal
+from mcp_orchestrator.cluster import errors
+from mcp_orchestrator.cluster.resources import Resource
 from mcp_orchestrator.planning.runs.decision import plan_run
 from mcp_orchestrator.planning.runs.observed import ObservedRun
 from mcp_orchestrator.settings import Settings
@@ -250,3 +253,25 @@ def test_news_of_a_run_stand_above_its_table() -> None:
         progress.tell(news)
         progress.show([task], now)
     assert screen.shown() == ["a is Queued", "a is Suspended", "  · work"]
+
+
+class HeardTwice:
+    """An API server that has carried a create out whose answer got lost: the second try finds the name taken."""
+
+    async def create(self, resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
+        raise errors.AlreadyExists(f"{body['metadata']['name']} already exists")
+
+    async def get(self, resource: Resource, name: str, namespace: str) -> dict[str, Any]:
+        return {"metadata": {"name": name, "namespace": namespace, "uid": "u"}}
+
+
+async def test_a_run_whose_name_was_made_up_is_ours_if_it_is_there_already_and_another_is_not() -> None:
+    client: Any = HeardTwice()
+    cluster = Cluster(client, "default")
+
+    made = await runs.create(cluster, runs.Order("report"), {})
+
+    assert made["metadata"]["uid"] == "u"
+    assert made["metadata"]["name"].startswith("report-")
+    with pytest.raises(Failed, match='there is a run "mine" already: give another --name'):
+        await runs.create(cluster, runs.Order("report", name="mine"), {})

@@ -31,6 +31,14 @@ async def test_runs_that_start_at_once_make_one_account() -> None:
     assert client.kinds == ["ServiceAccount", "RoleBinding"]
 
 
+async def test_an_account_is_made_again_in_a_namespace_that_was_made_anew() -> None:
+    client = Applied()
+    accounts = RunnerAccounts(client)
+    for seconds in (0, 15):
+        await accounts.ensure("team", NOW + timedelta(seconds=seconds))
+    assert len(client.kinds) == 4
+
+
 async def test_an_account_is_made_again_after_a_while_and_in_each_namespace() -> None:
     client = Applied()
     accounts = RunnerAccounts(client)

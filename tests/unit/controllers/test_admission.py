@@ -56,8 +56,8 @@ class Cluster:
         used = [{"name": server, "url": "http://x"} for server in servers]
         self.record(name, {"phase": "Running", "admittedAt": "2026-01-02T03:04:05Z", "servers": used}, template)
 
-    def end(self, name: str) -> None:
-        self.record(name, {"phase": "Succeeded", "admittedAt": "2026-01-02T03:04:05Z"})
+    def end(self, name: str, template: str = "") -> None:
+        self.record(name, {"phase": "Succeeded", "admittedAt": "2026-01-02T03:04:05Z"}, template)
 
     def have(self, kind: str, name: str, spec: dict[str, Any]) -> None:
         """A template or a server is there, or has changed."""
@@ -82,7 +82,7 @@ def test_a_candidate_gets_a_free_slot_at_once() -> None:
     cluster = Cluster(1)
 
     assert cluster.offer("a")
-    assert cluster.admission.has_slot(a_key("a"))
+    assert (cluster.admission.taken(), cluster.woken) == (1, ["a"])
     assert cluster.admission.waiting() == 0
 
 
@@ -106,7 +106,7 @@ def test_the_end_of_a_run_starts_the_oldest_that_waits() -> None:
     cluster.end("a")
 
     assert cluster.woken == ["a", "old"]
-    assert cluster.admission.has_slot(a_key("old"))
+    assert cluster.offer("old", seconds=1)
 
 
 @pytest.mark.parametrize("granted", [True, False])
@@ -119,8 +119,21 @@ def test_a_run_that_is_withdrawn_waits_no_more_and_gives_its_slot_to_the_next(gr
 
     cluster.admission.withdraw(a_key("gone"))
 
-    assert not cluster.admission.has_slot(a_key("gone"))
-    assert cluster.admission.has_slot(a_key("next")) == granted
+    assert cluster.offer("next", seconds=1) == granted
+    assert (cluster.admission.taken(), cluster.admission.waiting()) == (1, 0 if granted else 1)
+
+
+def test_a_run_that_has_its_places_needs_others_when_it_changes_before_they_are_on_record() -> None:
+    cluster = Cluster(2)
+    cluster.have_template(1)
+    cluster.start("busy", "nightly")
+    assert cluster.offer("a")
+
+    # It was deleted and made anew, for example, or its template now calls another server.
+    assert not cluster.offer("a", template="nightly")
+    assert (cluster.admission.taken(), cluster.admission.waiting()) == (1, 1)
+    cluster.end("busy", "nightly")
+    assert cluster.offer("a", template="nightly")
 
 
 def test_a_run_that_is_not_known_can_be_withdrawn() -> None:
@@ -250,7 +263,7 @@ class Slots(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def start(self, name: str) -> None:
-        if self.cluster.admission.has_slot(a_key(name)):
+        if not self.cluster.store.get(a_key(name)) and self.cluster.offer(name, ord(name)):
             self.cluster.start(name)
 
     @rule(name=NAMES)

@@ -245,7 +245,7 @@ def test_runs_with_the_same_key_are_no_rivals(cluster: Cluster) -> None:
     found = records.rivals(cluster.store, run)
 
     assert found
-    assert found.newer == ("third",)
+    assert found.replaced_by == "third"
 
 
 def test_an_ended_run_is_found_with_those_of_its_template(cluster: Cluster) -> None:

@@ -119,8 +119,9 @@ def deleted(status: FakeStatus) -> None:
 def a_run_body(**status: Any) -> dict[str, Any]:
     """An admitted run of one task, as the API server has it."""
     template = {"digest": "sha256:0", "spec": {"tasks": [{"name": "now", "server": "time", "tool": "t"}]}}
+    admitted = {"phase": "Queued", "admittedAt": "2026-11-24T11:59:00Z", "jobName": "r-job", "template": template}
     return {
         "metadata": {"name": "r", "namespace": "n", "uid": "u1", "resourceVersion": "7", "generation": 1},
         "spec": {"templateRef": {"name": "x"}},
-        "status": {"phase": "Queued", "jobName": "r-job", "template": template, **status},
+        "status": {name: value for name, value in (admitted | status).items() if value is not None},
     }

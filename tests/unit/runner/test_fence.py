@@ -78,6 +78,9 @@ def test_a_take_whose_answer_got_lost_was_ours() -> None:
         ),
         pytest.param(fake_status.a_run_body(phase="Failed"), "has ended", id="ended"),
         pytest.param(fake_status.a_run_body(jobName="other-job"), "other-job", id="another Job"),
+        pytest.param(
+            fake_status.a_run_body(phase="Queued", admittedAt=None), "no slot", id="held and let go meanwhile"
+        ),
         pytest.param(None, "not there any more", id="deleted"),
     ],
 )

@@ -97,14 +97,14 @@ def _active(run: WorkflowRun) -> Active:
     estimate = status.template.spec.estimated_duration_seconds if status.template else None
     start = (status.runner.start_time if status.runner else None) or status.admitted_at
     pools = candidates.pools(run, status.servers)
-    if estimate is None or start is None:
+    if estimate is None or start is None or status.phase == RunPhase.QUEUED:
         return Active(pools, None)
     return Active(pools, start + timedelta(seconds=estimate + (status.paused_seconds or 0)))
 
 
 def _candidate(run: WorkflowRun, cluster: Cluster) -> Candidate | None:
-    """The run as a candidate, if the queue is all that it waits for."""
-    if run.status.phase != RunPhase.QUEUED:
+    """The run as a candidate, if the queue is all that it waits for: one that Kueue holds back has its places."""
+    if run.status.phase != RunPhase.QUEUED or run.status.admitted_at:
         return None
     if run.status.template:
         return candidates.candidate(run, Resolved(run.status.template, run.status.servers))
@@ -113,7 +113,7 @@ def _candidate(run: WorkflowRun, cluster: Cluster) -> Candidate | None:
         templates={name: found for (place, name), found in cluster.templates.items() if place == namespace},
         servers={name: found for (place, name), found in cluster.servers.items() if place == namespace},
     )
-    found = resolution.resolve(run, around)
+    found = resolution.resolve_queued(run, around)
     return candidates.candidate(run, found) if isinstance(found, Resolved) else None
 
 

@@ -77,7 +77,8 @@ def _by_receipt(observed: ObservedRun, now: datetime) -> Plan | None:
 def stop_order(observed: ObservedRun) -> Cancellation | None:
     """The order to stop the run: given already, or since a newer run takes its place."""
     run = observed.run
-    if run.cancellation or not (newer := concurrency.replaced_by(observed.rivals)):
+    newer = observed.rivals.replaced_by if observed.rivals else ""
+    if run.cancellation or not newer:
         return run.cancellation
     message = f"WorkflowRun {newer} takes its place (concurrency.policy: Replace)"
     return Cancellation(mode=CancelMode.GRACEFUL, reason=RunReason.REPLACED, message=message)
@@ -207,5 +208,4 @@ def _start(run: WorkflowRun, fields: dict[str, Any], words: str, settings: Setti
         children=(attempts.job(run, status, settings, now),),
         events=(Event(RunReason.ADMITTED, f"{words} as Job {name}", action="Admit"),),
         wake_at=now + START_WAKE,
-        uses_slot=True,
     )

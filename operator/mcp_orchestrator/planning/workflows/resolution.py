@@ -76,19 +76,10 @@ class Surroundings:
 
 def resolve(run: WorkflowRun, around: Surroundings) -> Resolved | Waiting | Rejected:
     """Look at the run's workflow first, then its parameters, then its servers."""
-    workflow, path, name = run.spec.template, "spec.template", ""
-    template: WorkflowTemplate | None = None
-    if workflow is None:
-        name = run.spec.template_ref.name if run.spec.template_ref else ""
-        template = around.templates.get(name)
-        if template is None:
-            return Waiting(
-                RunReason.TEMPLATE_NOT_FOUND,
-                f'spec.templateRef.name: there is no WorkflowTemplate "{name}" in namespace '
-                f'"{run.metadata.namespace}"; create it, or delete this run and name another',
-            )
-        workflow, path = template.spec.workflow, f"WorkflowTemplate {name} spec"
-    nested = nesting.find(workflow, around.templates, path, name)
+    found = _workflows(run, around)
+    if isinstance(found, Waiting):
+        return found
+    workflow, path, nested = found.spec, found.path, found.nested
     mistakes = checks.check_workflow(workflow, path) or nested.mistakes or nesting.check(workflow, nested, path)
     if mistakes:
         return Rejected(RunReason.TEMPLATE_INVALID, mistakes)
@@ -96,10 +87,16 @@ def resolve(run: WorkflowRun, around: Surroundings) -> Resolved | Waiting | Reje
         return Rejected(RunReason.INVALID_PARAMETER, wrong)
     if waiting := _waits_for(run, nested, around):
         return waiting
-    found = _with_servers(run, _Workflows(template, workflow, path, nested), around.servers)
-    if isinstance(found, Resolved) and around.resumed:
-        return replace(found, resumed_packs=runjob.packs(around.resumed))
-    return found
+    resolved = _with_servers(run, found, around.servers)
+    if isinstance(resolved, Resolved) and around.resumed:
+        return replace(resolved, resumed_packs=runjob.packs(around.resumed))
+    return resolved
+
+
+def resolve_queued(run: WorkflowRun, around: Surroundings) -> Resolved | Waiting | Rejected:
+    """`resolve`, of a run in the queue: the operator has seen what it gives and reads, and only servers can change."""
+    found = _workflows(run, around)
+    return found if isinstance(found, Waiting) else _with_servers(run, found, around.servers)
 
 
 def readiness(run: WorkflowRun, around: Surroundings) -> Resolved | Waiting:
@@ -151,6 +148,22 @@ class _Workflows:
         """Each with its path."""
         inner = ((nesting.path_of(found), found.spec) for found in self.nested.templates)
         return ((self.path, self.spec), *inner)
+
+
+def _workflows(run: WorkflowRun, around: Surroundings) -> _Workflows | Waiting:
+    workflow, path, name = run.spec.template, "spec.template", ""
+    template: WorkflowTemplate | None = None
+    if workflow is None:
+        name = run.spec.template_ref.name if run.spec.template_ref else ""
+        template = around.templates.get(name)
+        if template is None:
+            return Waiting(
+                RunReason.TEMPLATE_NOT_FOUND,
+                f'spec.templateRef.name: there is no WorkflowTemplate "{name}" in namespace '
+                f'"{run.metadata.namespace}"; create it, or delete this run and name another',
+            )
+        workflow, path = template.spec.workflow, f"WorkflowTemplate {name} spec"
+    return _Workflows(template, workflow, path, nesting.find(workflow, around.templates, path, name))
 
 
 def _with_servers(

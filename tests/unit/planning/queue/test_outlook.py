@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.builders import NOW, a_run, a_server, a_spec, a_task, a_template
+from tests.builders import NOW, a_parameter, a_run, a_server, a_spec, a_task, a_template
 
 from mcp_orchestrator.api.control import Concurrency
 from mcp_orchestrator.api.limits import Limits
 from mcp_orchestrator.api.mcpserver import MCPServer
-from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
+from mcp_orchestrator.api.pods import KeySelector
+from mcp_orchestrator.api.workflowrun import ParameterSource, WorkflowRun, WorkflowRunStatus
 from mcp_orchestrator.planning.queue.outlook import Cluster, Outlook, outlook
 
 WORKFLOW = a_spec(a_task("a"))
@@ -113,6 +114,38 @@ def test_what_could_not_start_even_if_there_were_room_stands_at_the_end_without_
         (None, "lost", "ServerNotReady"),
     ]
     assert found.places[1].words == "ServerNotReady: time is not ready"
+
+
+def test_a_queued_run_has_its_place_also_if_what_it_reads_can_not_be_seen() -> None:
+    source = ParameterSource(name="topic", config_map_key_ref=KeySelector(name="topics", key="first"))
+    template = a_template(a_task("a"), parameters=[a_parameter()])
+
+    found = seen(
+        queued("retry", 3, resume_from="earlier", parameters={"topic": "notes"}),
+        queued("reader", 2, parameters_from=(source,)),
+        template=template,
+    )
+
+    assert [(place.position, place.run.metadata.name) for place in found.places] == [(1, "retry"), (2, "reader")]
+
+
+def test_a_run_that_kueue_holds_back_waits_for_no_place_that_it_has_itself() -> None:
+    limited = TEMPLATE.spec.model_copy(update={"concurrency": Concurrency(max_runs=1)})
+    status = {"phase": "Queued", "waitingReason": "KueueQueue", "message": "waits for Kueue", "kueueQueue": "team"}
+    placed = {"admittedAt": NOW.isoformat(), "template": RESOLVED, "servers": SERVERS}
+
+    found = seen(
+        the_run("kueued", status | placed, 9),
+        queued("next"),
+        limits=Limits(max_concurrent_runs=5),
+        template=TEMPLATE.model_copy(update={"spec": limited}),
+    )
+
+    assert [(place.position, place.run.metadata.name, place.words) for place in found.places] == [
+        (1, "next", "TemplateLimit: 1 of 1 running"),
+        (None, "kueued", "KueueQueue: waits for Kueue"),
+    ]
+    assert found.places[0].expected_start is None, "nobody knows when Kueue lets the other one in"
 
 
 def test_a_run_that_goes_on_from_its_snapshot_is_queued_as_it_was_resolved() -> None:

@@ -65,7 +65,6 @@ def test_a_run_that_is_held_before_it_starts_asks_for_no_slot() -> None:
     assert status_of(made)["message"] == "held by spec.suspend: set it to false to go on"
     assert verdict(made) == kstatus.Verdict.IN_PROGRESS
     assert made.candidate is None
-    assert not made.uses_slot
     assert made.children == ()
 
 
@@ -74,7 +73,7 @@ def test_a_run_that_is_let_go_is_a_candidate_like_any_other() -> None:
     let_go = told(applied(run, plan(replace(READY, run=run))), suspend=False)
 
     assert plan(replace(READY, run=let_go)).candidate
-    assert plan(replace(READY, run=let_go, slot=True)).uses_slot
+    assert plan(replace(READY, run=let_go, slot=True)).children
 
 
 def test_a_running_run_that_is_to_be_held_says_so_once_and_keeps_its_slot_until_it_is_quiet() -> None:
@@ -112,7 +111,7 @@ def test_a_run_goes_on_with_another_pod_from_its_own_snapshot() -> None:
     made = plan(ObservedRun(let_go, other, slot=True), LATER)
     status = status_of(made)
 
-    assert made.uses_slot
+    assert made.children
     assert (status["phase"], status["attempt"], status["resumptions"]) == ("Running", 2, 1)
     assert status["pausedSeconds"] == 300
     assert status["jobName"] != let_go.status.job_name
@@ -257,7 +256,7 @@ def test_a_held_run_that_is_cancelled_gets_a_slot_once_more_for_its_finally() ->
 
     assert plan(ObservedRun(run, READY.around)).candidate
     made = plan(ObservedRun(run, READY.around, slot=True))
-    assert made.uses_slot
+    assert made.children
     assert status_of(plan(ObservedRun(told(held_, suspend=True, cancel="Immediate"))))["phase"] == "Cancelled"
 
 
@@ -290,7 +289,7 @@ def test_a_run_that_has_started_is_not_left_out() -> None:
 
 
 def test_a_newer_run_takes_the_place_of_one_that_waits_at_once() -> None:
-    made = plan(replace(QUEUED, rivals=Rivals(REPLACE, newer=("next",))))
+    made = plan(replace(QUEUED, rivals=Rivals(REPLACE, replaced_by="next")))
 
     assert status_of(made)["phase"] == "Cancelled"
     assert held(made)["Succeeded"] == ("False", "Replaced")
@@ -298,7 +297,7 @@ def test_a_newer_run_takes_the_place_of_one_that_waits_at_once() -> None:
 
 
 def test_a_newer_run_has_a_running_one_cancelled_gracefully() -> None:
-    run, rivals = reported(admitted()), Rivals(REPLACE, newer=("next",))
+    run, rivals = reported(admitted()), Rivals(REPLACE, replaced_by="next")
 
     made = plan(ObservedRun(run, job=ACTIVE, rivals=rivals))
     status = status_of(made)
@@ -324,20 +323,47 @@ def test_rivals_are_sorted_by_age_and_of_one_second_those_that_started_come_firs
 
     found = concurrency.rivals(SKIP, me, [me, *others])
 
-    assert found == Rivals(SKIP, older=("old", "started", "a"), newer=("c", "new"))
+    assert found == Rivals(SKIP, older=("old", "started", "a"))
+    assert concurrency.rivals(REPLACE, me, [*others[:3], me]).replaced_by == ""
+    assert concurrency.rivals(REPLACE, me, others).replaced_by == "new"
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 @pytest.mark.parametrize("runs", [1, 2, 5])
 def test_as_many_runs_are_replaced_as_there_are_too_many(limit: int, runs: int) -> None:
     policy = Concurrency(max_runs=limit, policy=ConcurrencyPolicy.REPLACE)
-    everybody = [Rival(f"2026-01-02T03:04:0{place}Z", True, f"r{place}") for place in range(runs)]
+    everybody = [Rival(f"2026-01-02T03:04:0{place}Z", True, f"r{place}", "Queued") for place in range(runs)]
     seen = {run.name: concurrency.rivals(policy, run, everybody) for run in everybody}
 
-    replaced = [name for name, found in seen.items() if concurrency.replaced_by(found)]
+    replaced = [name for name, found in seen.items() if found.replaced_by]
 
     assert replaced == [run.name for run in everybody[: max(0, runs - limit)]]
     assert concurrency.displaced(seen[everybody[-1].name]) == tuple(replaced)
+
+
+@pytest.mark.parametrize(
+    ("limit", "phases", "replaced"),
+    [
+        pytest.param(1, ["Running", "Running", "Running"], "", id="a limit that is lowered stops nobody"),
+        pytest.param(1, ["Running", "Running", "Queued"], "ab", id="but for a newer one"),
+        pytest.param(2, ["Running", "Running", "Queued"], "a", id="that needs one place"),
+        pytest.param(1, ["Running", ""], "", id="one that was not looked at may have mistakes"),
+        pytest.param(1, ["Running", "Pending"], "", id="one that can't start stops no work"),
+        pytest.param(1, ["Pending", "Pending"], "a", id="but of those that wait the newest is kept"),
+        pytest.param(1, ["Queued", "Running"], "a", id="one that was held and goes on comes too late"),
+        pytest.param(2, ["Running", "Queued", "Running"], "a", id="the oldest makes room"),
+    ],
+)
+def test_a_run_is_replaced_only_for_one_that_needs_its_place(limit: int, phases: list[str], replaced: str) -> None:
+    policy = Concurrency(max_runs=limit, policy=ConcurrencyPolicy.REPLACE)
+    everybody = [
+        Rival(f"2026-01-02T03:04:0{place}Z", phase != "Running", "abc"[place], phase)
+        for place, phase in enumerate(phases)
+    ]
+
+    found = [run.name for run in everybody if concurrency.rivals(policy, run, everybody).replaced_by]
+
+    assert found == list(replaced)
 
 
 # --- servers that do not come ----------------------------------------------------------------------------------------

@@ -150,7 +150,6 @@ def test_a_run_that_could_start_is_queued_until_it_has_a_slot() -> None:
     status = status_of(made)
 
     assert made.candidate == CANDIDATE
-    assert not made.uses_slot
     assert made.children == ()
     assert made.events == ()
     assert (status["phase"], status["waitingReason"], status["progress"]) == ("Queued", "ClusterLimit", "0/2")
@@ -176,7 +175,7 @@ def test_a_run_whose_server_went_away_gives_its_slot_back() -> None:
     assert status_of(made)["phase"] == "Pending"
     assert status_of(made)["progress"] == "0/2"
     assert made.candidate is None
-    assert not made.uses_slot
+    assert made.children == ()
 
 
 @pytest.mark.parametrize("length", [4000, 4096])
@@ -252,7 +251,6 @@ def test_a_run_that_can_never_start_fails_at_once(
     assert "waitingReason" not in status
     assert verdict(made) == kstatus.Verdict.FAILED
     assert made.candidate is None
-    assert not made.uses_slot
     assert made.children == ()
 
 
@@ -263,7 +261,7 @@ def test_a_run_with_a_slot_is_admitted_with_everything_that_was_seen() -> None:
     made = plan(replace(READY, slot=True))
     status = status_of(made)
 
-    assert made.uses_slot
+    assert made.children
     assert (status["phase"], status["message"], status["progress"]) == ("Running", runstatus.STARTING, "0/2")
     assert status["template"]["name"] == "field-notes"
     assert status["template"]["spec"] == TEMPLATE.spec.wire()
@@ -464,7 +462,7 @@ OBSERVED = st.builds(
         [
             None,
             Rivals(Concurrency(max_runs=1, policy=ConcurrencyPolicy.SKIP), older=("first",)),
-            Rivals(Concurrency(max_runs=1, policy=ConcurrencyPolicy.REPLACE), newer=("next",)),
+            Rivals(Concurrency(max_runs=1, policy=ConcurrencyPolicy.REPLACE), replaced_by="next"),
         ]
     ),
     job=st.sampled_from([None, ACTIVE, ended(), ended(reason="DeadlineExceeded"), ended("Complete", "")]),
@@ -490,7 +488,11 @@ def test_planning_again_after_the_write_writes_nothing(observed: ObservedRun, la
     first = plan(observed)
     again = plan(replace(observed, run=applied(observed.run, first)), later)
 
-    if first.uses_slot and (observed.foreign_job or observed.mistake or observed.job or observed.pods):
+    if (
+        first.children
+        and not observed.run.status.admitted_at
+        and (observed.foreign_job or observed.mistake or observed.job or observed.pods)
+    ):
         return  # these are facts of an admitted run: they are heard for the first time now
     if first.status and first.status.get("attempt", 1) > 1:
         return  # it has a new Job now, of which nothing has been seen yet
@@ -512,8 +514,7 @@ def test_a_job_is_made_only_once_its_name_is_on_record(observed: ObservedRun, no
     for job in made.children:
         name = (made.status or {}).get("jobName") or observed.run.status.job_name
         assert job["metadata"]["name"] == name
-        assert ((made.status or {}).get("admittedAt") is not None) == made.uses_slot
-        assert made.uses_slot or observed.run.status.admitted_at is not None
+        assert (made.status or {}).get("admittedAt") or observed.run.status.admitted_at
         assert not (made.status or {}).get("completionTime")
 
 

@@ -108,7 +108,7 @@ def test_a_run_waits_without_a_slot_while_it_is_open_whether_its_key_is_used(rec
 
     assert (status["phase"], status["waitingReason"]) == ("Pending", "KeyInUse")
     assert words in status["message"]
-    assert not made.uses_slot
+    assert made.children == ()
     assert not made.candidate
     assert made.wake_at == NOW + timedelta(seconds=10)
 
@@ -122,7 +122,7 @@ def test_a_run_with_a_new_key_waits_while_the_namespace_has_no_room_for_its_rece
         "the namespace has 10 RunReceipts (kubectl get mrcpt), and may have no more: "
         "the run waits until one is over, or is deleted"
     )
-    assert (made.receipt, made.candidate, made.uses_slot) == (None, None, False)
+    assert (made.receipt, made.candidate, made.children) == (None, None, ())
     assert made.wake_at == NOW + timedelta(seconds=60)
 
 

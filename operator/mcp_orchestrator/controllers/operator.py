@@ -265,7 +265,7 @@ class Operator:
                 client=client,
                 store=store,
                 children=children,
-                accounts=RunnerAccounts(client),
+                accounts=RunnerAccounts(client, store),
                 admission=self.admission,
                 writer=writer,
                 scenes=Scenes(client, store, probe),

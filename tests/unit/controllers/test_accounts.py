@@ -10,6 +10,8 @@ from tests.builders import NOW
 
 from mcp_orchestrator.cluster.resources import Resource
 from mcp_orchestrator.controllers.accounts import RENEW_AFTER, RunnerAccounts
+from mcp_orchestrator.controllers.records import SERVER, new_store
+from mcp_orchestrator.controllers.store import Key
 
 
 class Applied:
@@ -26,22 +28,26 @@ class Applied:
 
 async def test_runs_that_start_at_once_make_one_account() -> None:
     client = Applied()
-    accounts = RunnerAccounts(client)
+    accounts = RunnerAccounts(client, new_store())
     await asyncio.gather(*(accounts.ensure("team", NOW) for _ in range(8)))
     assert client.kinds == ["ServiceAccount", "RoleBinding"]
 
 
 async def test_an_account_is_made_again_in_a_namespace_that_was_made_anew() -> None:
-    client = Applied()
-    accounts = RunnerAccounts(client)
-    for seconds in (0, 15):
-        await accounts.ensure("team", NOW + timedelta(seconds=seconds))
-    assert len(client.kinds) == 4
+    client, store = Applied(), new_store()
+    accounts = RunnerAccounts(client, store)
+    server = {"metadata": {"name": "time", "namespace": "team", "uid": "1", "resourceVersion": "1"}, "spec": {}}
+    store.upsert(SERVER, server)
+    for _ in range(2):
+        await accounts.ensure("team", NOW)
+        await accounts.ensure("other", NOW)
+        store.delete(Key(SERVER, "team", "time"))
+    assert len(client.kinds) == 6
 
 
 async def test_an_account_is_made_again_after_a_while_and_in_each_namespace() -> None:
     client = Applied()
-    accounts = RunnerAccounts(client)
+    accounts = RunnerAccounts(client, new_store())
     for namespace, now in (("team", NOW), ("other", NOW), ("team", NOW + RENEW_AFTER - timedelta(seconds=1))):
         await accounts.ensure(namespace, now)
     assert len(client.kinds) == 4

@@ -41,5 +41,5 @@ class RunnerAccounts:
 
     def _forget(self, key: Key, old: Any, new: Any) -> None:
         """A namespace that is deleted loses its servers, without which no run starts; it may be made anew."""
-        if key.kind == records.SERVER and new is None:
+        if key.kind == records.SERVER and old and (new is None or new.metadata.uid != old.metadata.uid):
             self._made.pop(key.namespace, None)

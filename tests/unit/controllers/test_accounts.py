@@ -36,13 +36,22 @@ async def test_runs_that_start_at_once_make_one_account() -> None:
 async def test_an_account_is_made_again_in_a_namespace_that_was_made_anew() -> None:
     client, store = Applied(), new_store()
     accounts = RunnerAccounts(client, store)
-    server = {"metadata": {"name": "time", "namespace": "team", "uid": "1", "resourceVersion": "1"}, "spec": {}}
-    store.upsert(SERVER, server)
-    for _ in range(2):
+    time = {"name": "time", "namespace": "team"}
+
+    def seen(version: str, uid: str) -> None:
+        store.upsert(SERVER, {"metadata": {**time, "uid": uid, "resourceVersion": version}, "spec": {}})
+
+    seen("1", "first")
+    for change, kinds in (
+        (lambda: None, 4),
+        (lambda: seen("2", "first"), 4),
+        (lambda: seen("3", "second, without a word of the first one's end"), 6),
+        (lambda: store.delete(Key(SERVER, "team", "time")), 8),
+    ):
+        change()
         await accounts.ensure("team", NOW)
         await accounts.ensure("other", NOW)
-        store.delete(Key(SERVER, "team", "time"))
-    assert len(client.kinds) == 6
+        assert len(client.kinds) == kinds
 
 
 async def test_an_account_is_made_again_after_a_while_and_in_each_namespace() -> None:

@@ -7,18 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.base import ObjectMeta
-from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, ServerCondition, StdioSource, Tool
-from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunSpec, WorkflowRunStatus
-from mcp_orchestrator.api.workflowtemplate import (
-    Output,
-    Parameter,
-    Task,
-    TemplateReference,
-    TemplateSpec,
-    WorkflowTemplate,
-    WorkflowTemplateSpec,
-)
+from mcp_orchestrator.api.base import ObjectMeta, TemplateReference
+from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec, StdioSource
+from mcp_orchestrator.api.mcpserverstatus import MCPServerStatus, ServerCondition, Tool
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.workflow import Output, Parameter, Workflow
+from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunSpec
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate, WorkflowTemplateSpec
 from mcp_orchestrator.planning.workflows.resolution import Surroundings
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -53,14 +49,14 @@ def an_output(name: str = "answer", value: Any = "done") -> Output:
     return Output(name=name, value=value)
 
 
-def a_spec(*tasks: Task, **fields: Any) -> WorkflowTemplateSpec:
+def a_spec(*tasks: Task, **fields: Any) -> Workflow:
     """A workflow of these tasks; of one if none are given."""
-    return WorkflowTemplateSpec(**_workflow(tasks, fields))
+    return Workflow(**_workflow(tasks, fields))
 
 
 def a_template(*tasks: Task, name: str = "field-notes", **fields: Any) -> WorkflowTemplate:
     """A WorkflowTemplate of these tasks; of one if none are given."""
-    return WorkflowTemplate(metadata=metadata(name), spec=TemplateSpec(**_workflow(tasks, fields)))
+    return WorkflowTemplate(metadata=metadata(name), spec=WorkflowTemplateSpec(**_workflow(tasks, fields)))
 
 
 def _workflow(tasks: Iterable[Task], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +92,7 @@ def a_server(
 
 def a_run(
     name: str = "field-notes-1",
-    template: str | WorkflowTemplateSpec = "field-notes",
+    template: str | Workflow = "field-notes",
     parameters: Mapping[str, Any] | None = None,
     status: WorkflowRunStatus | None = None,
     **fields: Any,

@@ -27,8 +27,10 @@ from tests.integration.runner.cachestores import InCluster, Place, Valkey
 
 from mcp_orchestrator.api.cache import Cache as Default
 from mcp_orchestrator.api.cache import CacheUse
-from mcp_orchestrator.api.workflowrun import ResolvedServer, ResolvedTool, TaskPhase
-from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplateSpec
+from mcp_orchestrator.api.resolved import ResolvedServer, ResolvedTool
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.taskstatus import TaskPhase
+from mcp_orchestrator.api.workflow import Workflow
 from mcp_orchestrator.cluster import config, resources
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.runner.cache.sharing import Cache
@@ -73,13 +75,13 @@ class TimedReport(reporting.Report):
         """Nothing is waited for."""
 
 
-def workflow() -> WorkflowTemplateSpec:
+def workflow() -> Workflow:
     """Tasks in a chain, with arguments of their own."""
     tasks = [
         Task(name=f"t{i}", server="s", tool="t", arguments={"x": i}, depends_on=(f"t{i - 1}",) if i else ())
         for i in range(TASKS)
     ]
-    return WorkflowTemplateSpec(tasks=tuple(tasks), cache=Default(ttl_seconds=600))
+    return Workflow(tasks=tuple(tasks), cache=Default(ttl_seconds=600))
 
 
 async def once(place: Place) -> tuple[TimedReport, list[float]]:

@@ -15,8 +15,10 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mcp_orchestrator.api.workflowrun import Outcome, ResolvedServer, ResolvedTool
-from mcp_orchestrator.api.workflowtemplate import ForEach, Task, WorkflowTemplateSpec
+from mcp_orchestrator.api.resolved import ResolvedServer, ResolvedTool
+from mcp_orchestrator.api.task import ForEach, Task
+from mcp_orchestrator.api.workflow import Workflow
+from mcp_orchestrator.api.workflowrunstatus import Outcome
 from mcp_orchestrator.runner.calls.toolcall import Call
 from mcp_orchestrator.runner.engine import execute
 from mcp_orchestrator.runner.engine.execute import Surroundings
@@ -34,7 +36,7 @@ class Shape:
     """A workflow, and how many tool calls it makes."""
 
     name: str
-    workflow: WorkflowTemplateSpec
+    workflow: Workflow
     calls: int
 
 
@@ -66,8 +68,8 @@ def shapes() -> list[Shape]:
     ]
 
 
-def _workflow(tasks: list[Task]) -> WorkflowTemplateSpec:
-    return WorkflowTemplateSpec(tasks=tuple(tasks), max_parallel_tasks=64)
+def _workflow(tasks: list[Task]) -> Workflow:
+    return Workflow(tasks=tuple(tasks), max_parallel_tasks=64)
 
 
 async def once(shape: Shape) -> float:

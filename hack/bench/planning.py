@@ -15,10 +15,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.base import ObjectMeta
-from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, StdioSource, Tool
+from mcp_orchestrator.api.base import ObjectMeta, TemplateReference
+from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec, StdioSource
+from mcp_orchestrator.api.mcpserverstatus import MCPServerStatus, Tool
+from mcp_orchestrator.api.task import Task
 from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunSpec
-from mcp_orchestrator.api.workflowtemplate import Task, TemplateReference, TemplateSpec, WorkflowTemplate
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate, WorkflowTemplateSpec
 from mcp_orchestrator.planning.workflows import checks, resolution
 from mcp_orchestrator.planning.workflows.resolution import Resolved, Surroundings
 
@@ -28,7 +30,7 @@ SHAPES = {16: "all by name", 8: "half in arguments", 0: "all in arguments"}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def workflow(number: int, named: int) -> TemplateSpec:
+def workflow(number: int, named: int) -> WorkflowTemplateSpec:
     """100 tasks of 16 edges: so many by name, the others by an expression each that no other template has."""
     tasks = []
     for place in range(100):
@@ -36,10 +38,10 @@ def workflow(number: int, named: int) -> TemplateSpec:
         arguments = {f"a{other}": f"${{{{ tasks.t{other}.result.x{number} }}}}" for other in far}
         names = tuple(f"t{other}" for other in near)
         tasks.append(Task(name=f"t{place}", server="s", tool="t", depends_on=names, arguments=arguments))
-    return TemplateSpec(tasks=tuple(tasks))
+    return WorkflowTemplateSpec(tasks=tuple(tasks))
 
 
-def surroundings(spec: TemplateSpec) -> Surroundings:
+def surroundings(spec: WorkflowTemplateSpec) -> Surroundings:
     """The template, and a server that is ready and has the tool."""
     ready = conditions.merge((), {"Ready": conditions.true("Ready")}, 1, NOW)
     tool = Tool(name="t", digest="sha256:0", input_schema={"type": "object"})
@@ -59,7 +61,7 @@ def spent(work: Callable[[], object]) -> float:
     return (time.process_time() - begun) * 1000
 
 
-def check(spec: TemplateSpec) -> None:
+def check(spec: WorkflowTemplateSpec) -> None:
     if found := checks.check_workflow(spec):
         raise SystemExit(f"the template has mistakes: {found[0]}")
 

@@ -9,7 +9,8 @@ from tests.chart import helm
 
 from mcp_orchestrator.api.base import RUNNER_MANAGER
 from mcp_orchestrator.api.mcpserver import MCPServerSpec
-from mcp_orchestrator.api.workflowrun import RunnerStatus, WorkflowRunSpec, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRunSpec
+from mcp_orchestrator.api.workflowrunstatus import RunnerStatus, WorkflowRunStatus
 
 RUNNER = f"{helm.NAME}-runner-own-run"
 SERVERS = f"{helm.NAME}-server-references"

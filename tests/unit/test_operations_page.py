@@ -11,7 +11,8 @@ from tests.builders import a_run, a_server, a_spec
 
 from mcp_orchestrator import telemetry
 from mcp_orchestrator.api import crds
-from mcp_orchestrator.api.workflowrun import ResolvedTemplate, WorkflowRunStatus
+from mcp_orchestrator.api.resolved import ResolvedTemplate
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.gateway import upstream
 from mcp_orchestrator.planning.children import manifests, runjob
 from mcp_orchestrator.settings import Settings

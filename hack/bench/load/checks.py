@@ -13,7 +13,7 @@ from enum import IntEnum
 
 from bench.load.audit import Call
 from mcp_orchestrator.api.control import Priority
-from mcp_orchestrator.api.workflowrun import FINAL_PHASES, RunPhase
+from mcp_orchestrator.api.workflowrunstatus import FINAL_PHASES, RunPhase
 
 NEWS_SECONDS = 1.0
 """How long the operator may take to hear of a run."""

@@ -64,6 +64,8 @@ ParameterName = Annotated[str, StringConstraints(pattern=PARAMETER_NAME, max_len
 ObjectName = Annotated[str, StringConstraints(pattern=OBJECT_NAME, max_length=253)]
 ServerName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=50)]
 ToolName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Word = Annotated[str, StringConstraints(max_length=128)]
+Description = Annotated[str, StringConstraints(max_length=2048)]
 Digest = Annotated[str, StringConstraints(max_length=80)]
 Message = Annotated[str, StringConstraints(max_length=4096)]
 Seconds = Annotated[int, Field(ge=1, le=604_800)]
@@ -101,3 +103,9 @@ class ObjectMeta(Model):
     deletion_timestamp: datetime | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
+
+
+class TemplateReference(Model):
+    """A WorkflowTemplate of the same namespace."""
+
+    name: ObjectName = Field(description="Name of the WorkflowTemplate.")

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from mcp_orchestrator.api.base import ATOMIC, Digest, Message, Model, ObjectMeta, ObjectName, preserved
+from mcp_orchestrator.api.base import ATOMIC, Digest, Message, Model, ObjectMeta, ObjectName, Word, preserved
 from mcp_orchestrator.api.moments import Moment
-from mcp_orchestrator.api.workflowrun import RunPhase, Word
+from mcp_orchestrator.api.workflowrunstatus import RunPhase
 
 MOST_OUTPUT_BYTES = 64 * 1024
 """The largest outputs, as JSON, that are kept in a receipt."""

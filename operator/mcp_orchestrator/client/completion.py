@@ -22,7 +22,7 @@ from argcomplete.shell_integration import shellcode
 from mcp_orchestrator.client.exits import Failed
 
 if TYPE_CHECKING:
-    from mcp_orchestrator.api.workflowtemplate import Parameter
+    from mcp_orchestrator.api.workflow import Parameter
     from mcp_orchestrator.client.cluster import Cluster
 
 T = TypeVar("T")

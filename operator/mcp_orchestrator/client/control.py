@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from mcp_orchestrator.api.workflowrun import RunPhase
+from mcp_orchestrator.api.workflowrunstatus import RunPhase
 from mcp_orchestrator.client.cluster import Access, Cluster, opened, readable
 from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.interrupts import heeded

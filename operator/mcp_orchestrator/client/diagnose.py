@@ -11,9 +11,11 @@ from functools import partial
 from typing import Any
 
 from mcp_orchestrator import settings
+from mcp_orchestrator.api.diagnosis import Diagnosis, Evidence
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.reading import read
-from mcp_orchestrator.api.workflowrun import Diagnosis, Evidence, RunPhase, WorkflowRun
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunPhase
 from mcp_orchestrator.client import loglines, phases
 from mcp_orchestrator.client.cluster import Access, Cluster, opened
 from mcp_orchestrator.client.exits import Exit

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mcp_orchestrator.api.workflowtemplate import Parameter
+from mcp_orchestrator.api.workflow import Parameter
 from mcp_orchestrator.client.exits import Failed
 from mcp_orchestrator.client.terminal import Terminal
 from mcp_orchestrator.planning.workflows import parameters as planned

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mcp_orchestrator.api.reading import Unreadable, read
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.workflow import Workflow
 from mcp_orchestrator.api.workflowrun import WorkflowRun
-from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplate, WorkflowTemplateSpec
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.client import drawing, sources
 from mcp_orchestrator.client.drawing import Box, Part
 from mcp_orchestrator.client.exits import Exit, Failed
@@ -23,7 +25,7 @@ def run(file: str, template: str, output: str) -> Exit:
     return Exit.OK
 
 
-def parts(spec: WorkflowTemplateSpec) -> tuple[Part, ...]:
+def parts(spec: Workflow) -> tuple[Part, ...]:
     """The tasks, and those of finally if there are any. Raises Failed for tasks that wait for each other."""
     tasks = _part("tasks", spec.tasks, graph.build(spec.tasks))
     if not spec.finally_:
@@ -58,7 +60,7 @@ def _what(task: Task) -> str:
     return f"{called}, for each" if task.for_each else called
 
 
-def _workflow(file: str, name: str) -> WorkflowTemplateSpec:
+def _workflow(file: str, name: str) -> Workflow:
     """The workflow that the file holds under that name, or the only one. Raises Failed."""
     found = sources.read([file])
     broken = [one for one in found.findings if one.rule == Rule.UNREADABLE]
@@ -81,7 +83,7 @@ def _holds_workflow(document: Document) -> bool:
     return document.kind.model is WorkflowTemplate or (isinstance(spec, dict) and "template" in spec)
 
 
-def _spec(document: Document) -> WorkflowTemplateSpec:
+def _spec(document: Document) -> Workflow:
     body = {**document.body, "metadata": {"name": _name(document)}, "status": {}}
     found = read(WorkflowTemplate if document.kind.model is WorkflowTemplate else WorkflowRun, body)
     match found:

@@ -13,10 +13,13 @@ from importlib import import_module
 from typing import Any
 
 from mcp_orchestrator import settings
-from mcp_orchestrator.api.base import ObjectMeta
+from mcp_orchestrator.api.base import ObjectMeta, TemplateReference
 from mcp_orchestrator.api.control import CancelMode
-from mcp_orchestrator.api.workflowrun import Outcome, ResolvedServer, TaskStatus, WorkflowRun, WorkflowRunSpec
-from mcp_orchestrator.api.workflowtemplate import Parameter, TemplateReference, WorkflowTemplateSpec
+from mcp_orchestrator.api.resolved import ResolvedServer
+from mcp_orchestrator.api.taskstatus import TaskStatus
+from mcp_orchestrator.api.workflow import Parameter, Workflow
+from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunSpec
+from mcp_orchestrator.api.workflowrunstatus import Outcome
 from mcp_orchestrator.client import given, interrupts, localservers, manifests, phases
 from mcp_orchestrator.client.exits import Exit, Failed
 from mcp_orchestrator.client.manifests import Manifests
@@ -176,7 +179,7 @@ def _within(run: WorkflowRun, seconds: int | None) -> WorkflowRun:
     return run.model_copy(update={"spec": run.spec.model_copy(update=limit)})
 
 
-def _workflow(run: WorkflowRun, held: Manifests) -> WorkflowTemplateSpec:
+def _workflow(run: WorkflowRun, held: Manifests) -> Workflow:
     if run.spec.template:
         return run.spec.template
     name = run.spec.template_ref.name if run.spec.template_ref else ""

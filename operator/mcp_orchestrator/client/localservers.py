@@ -13,7 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from mcp_orchestrator.api.gatewayreport import GatewayReport
-from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerStatus
+from mcp_orchestrator.api.mcpserver import MCPServer
+from mcp_orchestrator.api.mcpserverstatus import MCPServerStatus
 from mcp_orchestrator.api.pods import EnvironmentVariable, KeySelector
 from mcp_orchestrator.client.exits import Failed
 from mcp_orchestrator.client.manifests import Manifests

@@ -8,7 +8,8 @@ from typing import Any
 
 from mcp_orchestrator.api.base import CLIENT_MANAGER
 from mcp_orchestrator.api.control import CancelMode
-from mcp_orchestrator.api.workflowrun import RunPhase, WorkflowRun
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunPhase
 from mcp_orchestrator.client.cluster import Cluster, readable
 from mcp_orchestrator.client.exits import Failed
 from mcp_orchestrator.cluster import resources

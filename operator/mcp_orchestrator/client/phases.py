@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mcp_orchestrator.api.workflowrun import RunPhase, WorkflowRun
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunPhase
 
 _COLOURS = {RunPhase.SUCCEEDED: "green", RunPhase.FAILED: "red"}
 

@@ -11,11 +11,14 @@ from typing import Any, TypeVar
 
 from pydantic.alias_generators import to_camel
 
-from mcp_orchestrator.api.base import ObjectMeta
-from mcp_orchestrator.api.mcpserver import MCPServer, Tool
+from mcp_orchestrator.api.base import ObjectMeta, TemplateReference
+from mcp_orchestrator.api.mcpserver import MCPServer
+from mcp_orchestrator.api.mcpserverstatus import Tool
 from mcp_orchestrator.api.reading import read
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.workflow import Workflow
 from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunSpec
-from mcp_orchestrator.api.workflowtemplate import Task, TemplateReference, WorkflowTemplate, WorkflowTemplateSpec
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.client import given, localrun, localservers, manifests
 from mcp_orchestrator.client.cluster import Access, Cluster, opened
 from mcp_orchestrator.client.exits import Exit, Failed
@@ -107,9 +110,9 @@ def _show(found: Resolved, values: Mapping[str, Any], steps: list[Step], termina
 
 
 def _steps(
-    spec: WorkflowTemplateSpec,
+    spec: Workflow,
     prefix: str,
-    nested: Mapping[str, WorkflowTemplateSpec],
+    nested: Mapping[str, Workflow],
     tools: Mapping[tuple[str, str], Tool],
 ) -> Iterator[Step]:
     """The tasks in their order, those of nested workflows behind the task that runs them."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from mcp_orchestrator.api.cache import CacheUse
-from mcp_orchestrator.api.workflowrun import TaskPhase, TaskStatus
+from mcp_orchestrator.api.taskstatus import TaskPhase, TaskStatus
 from mcp_orchestrator.client.terminal import Terminal
 from mcp_orchestrator.planning import wording
 from mcp_orchestrator.planning.runs import runstatus

@@ -7,7 +7,9 @@ import base64
 from typing import Any
 
 from mcp_orchestrator import settings
-from mcp_orchestrator.api.workflowrun import RunPhase, TaskStatus, WorkflowRun
+from mcp_orchestrator.api.taskstatus import TaskStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunPhase
 from mcp_orchestrator.client import given, loglines, phases
 from mcp_orchestrator.client.cluster import Access, Cluster, opened, readable
 from mcp_orchestrator.client.exits import Exit, Failed

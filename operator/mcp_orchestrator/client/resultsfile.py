@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mcp_orchestrator.api.workflowrun import TaskPhase, TaskStatus
+from mcp_orchestrator.api.taskstatus import TaskPhase, TaskStatus
 from mcp_orchestrator.client.exits import Failed
 
 NAME = "workflow_results.json"

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_orchestrator.api.base import API_VERSION
-from mcp_orchestrator.api.workflowrun import RunPhase, WorkflowRun
-from mcp_orchestrator.api.workflowtemplate import Parameter
+from mcp_orchestrator.api.workflow import Parameter
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunPhase
 from mcp_orchestrator.client import given, runs
 from mcp_orchestrator.client.cluster import Access, Cluster, opened, readable
 from mcp_orchestrator.client.exits import Exit, Failed

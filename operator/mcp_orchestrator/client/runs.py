@@ -14,8 +14,10 @@ import yaml
 from mcp_orchestrator import settings
 from mcp_orchestrator.api.base import API_VERSION
 from mcp_orchestrator.api.reading import read
-from mcp_orchestrator.api.workflowrun import RunPhase, WorkflowRun
-from mcp_orchestrator.api.workflowtemplate import Parameter, WorkflowTemplate
+from mcp_orchestrator.api.workflow import Parameter
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunPhase
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.client import given, orders, phases
 from mcp_orchestrator.client.cluster import Access, Cluster, opened, readable
 from mcp_orchestrator.client.exits import Exit, Failed

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from mcp_orchestrator.api.reading import Unreadable, read
+from mcp_orchestrator.api.workflow import Workflow
 from mcp_orchestrator.api.workflowrun import WorkflowRun
-from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason, WorkflowTemplate, WorkflowTemplateSpec
+from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason, WorkflowTemplate
 from mcp_orchestrator.client import findings, sources
 from mcp_orchestrator.client.exits import Exit
 from mcp_orchestrator.client.findings import Finding, Rule, Severity
@@ -158,7 +159,7 @@ class _Documents:
             for mistake in parameters.check_given(run.spec, workflow.parameters, {}):
                 yield document.finding(mistake.path, mistake.message, mistake.reason)
 
-    def _nested(self, document: Document, spec: WorkflowTemplateSpec, path: str, name: str = "") -> Iterator[Finding]:
+    def _nested(self, document: Document, spec: Workflow, path: str, name: str = "") -> Iterator[Finding]:
         """What is wrong with the workflows that a workflow's tasks run, and with what they are given."""
         around = self._around(document)
         nested = nesting.find(spec, {key: template for key, (_, template) in around.items()}, path, name)

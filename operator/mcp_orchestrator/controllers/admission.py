@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mcp_orchestrator.api.limits import Limits
-from mcp_orchestrator.api.workflowrun import RunReason
+from mcp_orchestrator.api.workflowrunstatus import RunReason
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.store import Key, Store
 from mcp_orchestrator.planning.queue import admission

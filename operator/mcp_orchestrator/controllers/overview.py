@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.mcpserver import MCPServer, ServerCondition, ServerReason
+from mcp_orchestrator.api.mcpserver import MCPServer
+from mcp_orchestrator.api.mcpserverstatus import ServerCondition, ServerReason
 from mcp_orchestrator.controllers.health import Condition, Report
 
 NAMED = 5

@@ -10,7 +10,8 @@ from contextlib import suppress
 
 from mcp_orchestrator.api.reading import Unreadable, read
 from mcp_orchestrator.api.runreceipt import RunReceipt
-from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.cluster import errors
 from mcp_orchestrator.cluster.client import Client, Object
 from mcp_orchestrator.cluster.resources import RUN_RECEIPTS, WORKFLOW_RUNS

@@ -10,7 +10,8 @@ from typing import Any
 from mcp_orchestrator.api.control import ConcurrencyPolicy
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.reading import Unreadable, read
-from mcp_orchestrator.api.workflowrun import FINAL_PHASES, RunPhase, WorkflowRun
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import FINAL_PHASES, RunPhase
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.resources import Resource

@@ -9,7 +9,8 @@ from typing import Any
 
 from mcp_orchestrator import telemetry
 from mcp_orchestrator.api.reading import Unreadable, read
-from mcp_orchestrator.api.workflowrun import RunPhase, WorkflowRun
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunPhase
 from mcp_orchestrator.cluster import errors, resources, scenes
 from mcp_orchestrator.cluster.client import Client
 from mcp_orchestrator.controllers import records, templates

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from mcp_orchestrator.api.base import RUNNER_MANAGER
 from mcp_orchestrator.api.reading import Unreadable, read
-from mcp_orchestrator.api.workflowrun import Outcome, RunnerStatus, WorkflowRun
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import Outcome, RunnerStatus
 from mcp_orchestrator.cluster import errors, resources
 
 log = logging.getLogger(__name__)

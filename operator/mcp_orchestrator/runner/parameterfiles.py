@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcp_orchestrator.api.workflow import Parameter
 from mcp_orchestrator.api.workflowrun import WorkflowRunSpec
-from mcp_orchestrator.api.workflowtemplate import Mistake, Parameter
+from mcp_orchestrator.api.workflowtemplate import Mistake
 from mcp_orchestrator.planning.workflows import parameters
 
 DIRECTORY = Path("/var/run/mcp-orchestrator/parameters")

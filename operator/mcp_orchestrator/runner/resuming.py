@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mcp_orchestrator.api.reading import read
-from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.cluster import errors, resources
 from mcp_orchestrator.planning.calls import reuse
 from mcp_orchestrator.runner.callfailed import CallFailed

@@ -8,7 +8,7 @@ import pytest
 from tests.integration.chart.place import JOB, POD, UID, Place, grant, in_pod, rule, runner, until, write
 
 from mcp_orchestrator.api.base import GROUP, OPERATOR_MANAGER
-from mcp_orchestrator.api.workflowrun import Outcome
+from mcp_orchestrator.api.workflowrunstatus import Outcome
 
 CANCELLATION = {"mode": "Graceful", "reason": "Replaced", "message": "no reason"}
 OWN_FIELDS = "runner, tasks, progress, outputs and outputsSecret only"

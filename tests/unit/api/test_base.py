@@ -11,10 +11,14 @@ from pydantic import ValidationError
 from tests.builders import a_run, a_server, a_spec
 
 from mcp_orchestrator.api.base import Model
+from mcp_orchestrator.api.diagnosis import Diagnosis
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.mcpserver import MCPServer
-from mcp_orchestrator.api.workflowrun import Diagnosis, TaskStatus, WorkflowRun, WorkflowRunStatus
-from mcp_orchestrator.api.workflowtemplate import Parameter, WorkflowTemplate
+from mcp_orchestrator.api.taskstatus import TaskStatus
+from mcp_orchestrator.api.workflow import Parameter
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),

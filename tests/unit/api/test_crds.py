@@ -16,8 +16,8 @@ import yaml
 
 from mcp_orchestrator.api import crds
 from mcp_orchestrator.api.crds import Kind
-from mcp_orchestrator.api.mcpserver import ServerCondition
-from mcp_orchestrator.api.workflowrun import RunCondition
+from mcp_orchestrator.api.mcpserverstatus import ServerCondition
+from mcp_orchestrator.api.workflowrunstatus import RunCondition
 from mcp_orchestrator.api.workflowtemplate import TemplateCondition
 
 ROOT = Path(__file__).resolve().parents[3]

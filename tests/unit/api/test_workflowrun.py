@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mcp_orchestrator.api.workflowrun import RunnerStatus, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrunstatus import RunnerStatus, WorkflowRunStatus
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

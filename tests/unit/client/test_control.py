@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from tests.builders import NOW, a_run
 
 from mcp_orchestrator.api.control import Cancellation, CancelMode
-from mcp_orchestrator.api.workflowrun import RunnerStatus, RunPhase, TaskPhase, TaskStatus, WorkflowRun
+from mcp_orchestrator.api.taskstatus import TaskPhase, TaskStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunnerStatus, RunPhase
 from mcp_orchestrator.client import orders, phases, retry, runs
 from mcp_orchestrator.client.cluster import Cluster
 from mcp_orchestrator.client.exits import Exit, Failed

@@ -15,7 +15,9 @@ from tests.cluster import ROOT
 from tests.objects import a_run, a_server, a_task, a_template
 from tests.unit.client import program
 
-from mcp_orchestrator.api.workflowtemplate import ForEach, TemplateReference, WorkflowTemplateSpec
+from mcp_orchestrator.api.base import TemplateReference
+from mcp_orchestrator.api.task import ForEach
+from mcp_orchestrator.api.workflow import Workflow
 from mcp_orchestrator.client import drawing, graph
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -24,7 +26,7 @@ CIRCLE = [a_task("a", dependsOn=["b"]), a_task("b", dependsOn=["a"])]
 
 
 @st.composite
-def workflows(draw: st.DrawFn) -> WorkflowTemplateSpec:
+def workflows(draw: st.DrawFn) -> Workflow:
     """Workflows of up to 12 tasks without cycles, some with finally."""
     names = [f"t-{number}" for number in range(draw(st.integers(1, 12)))]
     waits = [draw(st.sets(st.sampled_from(names[:at]), max_size=3)) if at else () for at in range(len(names))]
@@ -33,7 +35,7 @@ def workflows(draw: st.DrawFn) -> WorkflowTemplateSpec:
     return builders.a_spec(*draw(st.permutations(tasks)), finally_=tuple(last))
 
 
-def wanted(spec: WorkflowTemplateSpec) -> Edges:
+def wanted(spec: Workflow) -> Edges:
     """Who waits for whom."""
     return {(task.name, other) for task in spec.every_task for other in task.depends_on}
 
@@ -46,14 +48,14 @@ def read_mermaid(text: str) -> tuple[set[str], Edges]:
 
 
 @given(workflows())
-def test_mermaid_has_every_task_and_every_edge(spec: WorkflowTemplateSpec) -> None:
+def test_mermaid_has_every_task_and_every_edge(spec: Workflow) -> None:
     names, edges = read_mermaid(drawing.mermaid(graph.parts(spec)))
     assert names == {task.name for task in spec.every_task}
     assert edges == wanted(spec)
 
 
 @given(workflows())
-def test_an_svg_has_every_task_and_edge_and_no_box_on_another(spec: WorkflowTemplateSpec) -> None:
+def test_an_svg_has_every_task_and_edge_and_no_box_on_another(spec: Workflow) -> None:
     root = ElementTree.fromstring(drawing.svg(graph.parts(spec)))  # noqa: S314 - our own
     boxes = [box for box in root.findall(f"{SVG}rect") if box.get("class") != "all"]
     corners = [(int(box.get("x", "")), int(box.get("y", ""))) for box in boxes]

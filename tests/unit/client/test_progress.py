@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mcp_orchestrator.api.cache import CacheUse
-from mcp_orchestrator.api.workflowrun import TaskPhase, TaskStatus
+from mcp_orchestrator.api.taskstatus import TaskPhase, TaskStatus
 from mcp_orchestrator.client.progress import Progress
 from mcp_orchestrator.client.terminal import Terminal
 

@@ -14,7 +14,7 @@ from tests.builders import NOW
 
 from mcp_orchestrator import telemetry
 from mcp_orchestrator.api.limits import Limits
-from mcp_orchestrator.api.workflowrun import RunReason
+from mcp_orchestrator.api.workflowrunstatus import RunReason
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.controllers.admission import EXPLAINED, Admission
 from mcp_orchestrator.controllers.operator import Operator

@@ -27,8 +27,9 @@ from tests.unit.runner.fake_status import FakeStatus
 from tests.unit.runner.scripted_tools import START, servers
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import TaskPhase, WorkflowRun
-from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
+from mcp_orchestrator.api.taskstatus import TaskPhase
+from mcp_orchestrator.api.workflow import Workflow
+from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.cluster.resources import WORKFLOW_RUNS
 from mcp_orchestrator.runner import fence
 from mcp_orchestrator.runner.callfailed import CallFailed
@@ -158,7 +159,7 @@ class Run:
     attempt: int = 0
 
     @classmethod
-    def of(cls, workflow: WorkflowTemplateSpec, nested: Mapping[str, WorkflowTemplateSpec], server: Server) -> Run:
+    def of(cls, workflow: Workflow, nested: Mapping[str, Workflow], server: Server) -> Run:
         """An admitted run of the workflow."""
         known = servers(workflow, *nested.values(), unsafe=(UNSAFE,), attempts=20, backoff_seconds=4)
         inner = [{"name": name, "digest": "sha256:1", "spec": spec.wire()} for name, spec in nested.items()]

@@ -12,8 +12,10 @@ from tests.unit.cluster import virtual_time
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.mcpserver import ServerRetry
-from mcp_orchestrator.api.workflowrun import ResolvedServer, ResolvedTool, TaskPhase
-from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplateSpec
+from mcp_orchestrator.api.resolved import ResolvedServer, ResolvedTool
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.taskstatus import TaskPhase
+from mcp_orchestrator.api.workflow import Workflow
 from mcp_orchestrator.runner.cache.sharing import Cache
 from mcp_orchestrator.runner.callfailed import CallFailed
 from mcp_orchestrator.runner.calls.toolcall import Call
@@ -136,7 +138,7 @@ class Records:
         return {record.name: record for record in self.seen}
 
 
-def servers(*workflows: WorkflowTemplateSpec, unsafe: tuple[str, ...] = (), **retry: int) -> dict[str, ResolvedServer]:
+def servers(*workflows: Workflow, unsafe: tuple[str, ...] = (), **retry: int) -> dict[str, ResolvedServer]:
     """The servers of all tasks, their tools repeatable but for those named in `unsafe`. No waits between attempts."""
     tools: dict[str, set[str]] = {}
     for workflow in workflows:
@@ -156,11 +158,11 @@ def servers(*workflows: WorkflowTemplateSpec, unsafe: tuple[str, ...] = (), **re
 
 
 def run(
-    workflow: WorkflowTemplateSpec,
+    workflow: Workflow,
     tools: ScriptedTools,
     *,
     params: dict[str, Any] | None = None,
-    nested: Mapping[str, WorkflowTemplateSpec] | None = None,
+    nested: Mapping[str, Workflow] | None = None,
     recorded: Mapping[str, UnitRecord] | None = None,
     unsafe: tuple[str, ...] = (),
     timeout_seconds: float = 3600,

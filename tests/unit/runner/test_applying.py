@@ -11,7 +11,8 @@ from tests.unit.cluster import virtual_time
 from tests.unit.runner import fake_status
 from tests.unit.runner.fake_status import FakeStatus
 
-from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskPhase
+from mcp_orchestrator.api.taskstatus import TaskPhase
+from mcp_orchestrator.api.workflowrunstatus import Outcome, RunReason
 from mcp_orchestrator.runner.control.stop import Stopped
 from mcp_orchestrator.runner.reports import applying
 from mcp_orchestrator.runner.reports.applying import Applier, NotReported, RunLost, Target

@@ -16,8 +16,8 @@ from tests.unit.runner.scripted_tools import Records, Script, ScriptedTools, aft
 from mcp_orchestrator.api.cache import Cache as Default
 from mcp_orchestrator.api.cache import CacheUse, TaskCache
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import Outcome
-from mcp_orchestrator.api.workflowtemplate import ForEach, OnFailure, Task
+from mcp_orchestrator.api.task import ForEach, OnFailure, Task
+from mcp_orchestrator.api.workflowrunstatus import Outcome
 from mcp_orchestrator.runner.cache.sealing import Seal
 from mcp_orchestrator.runner.cache.sharing import PAUSE_SECONDS, Cache, StoreFailed, Unlock
 from mcp_orchestrator.runner.control.orders import Order

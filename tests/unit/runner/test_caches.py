@@ -8,14 +8,10 @@ import pytest
 from tests.builders import a_run, a_spec, a_task
 
 from mcp_orchestrator.api.cache import Cache, CacheMode, CacheUse, TaskCache
-from mcp_orchestrator.api.workflowrun import (
-    NestedTemplate,
-    ResolvedServer,
-    ResolvedTemplate,
-    WorkflowRun,
-    WorkflowRunStatus,
-)
-from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
+from mcp_orchestrator.api.resolved import NestedTemplate, ResolvedServer, ResolvedTemplate
+from mcp_orchestrator.api.workflow import Workflow
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.cluster.config import Connection
 from mcp_orchestrator.runner.cache import caches
 
@@ -26,7 +22,7 @@ BY_WORKFLOW = a_spec(cache=Cache(ttl_seconds=1))
 LAST = a_spec(finally_=(a_task("last", cache=TaskCache(ttl_seconds=1)),))
 
 
-def run_of(workflow: WorkflowTemplateSpec, *inner: WorkflowTemplateSpec, **fields: Any) -> WorkflowRun:
+def run_of(workflow: Workflow, *inner: Workflow, **fields: Any) -> WorkflowRun:
     nested = tuple(NestedTemplate(name=f"n{place}", digest="sha256:1", spec=spec) for place, spec in enumerate(inner))
     template = ResolvedTemplate(digest="sha256:0", spec=workflow, nested=nested)
     return a_run(status=WorkflowRunStatus(template=template), **fields)

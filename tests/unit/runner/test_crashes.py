@@ -17,10 +17,11 @@ from tests.builders import a_spec, a_task, an_output
 from tests.unit.runner.mortal_pods import NEVER, UNSAFE, Break, Run, Server, Suspension, endings_taken_back
 from tests.unit.runner.scripted_tools import nested_task
 
-from mcp_orchestrator.api.workflowrun import TaskPhase
-from mcp_orchestrator.api.workflowtemplate import ForEach, OnFailure, Task, WorkflowTemplateSpec
+from mcp_orchestrator.api.task import ForEach, OnFailure, Task
+from mcp_orchestrator.api.taskstatus import TaskPhase
+from mcp_orchestrator.api.workflow import Workflow
 
-Drawn = tuple[WorkflowTemplateSpec, dict[str, WorkflowTemplateSpec], Server]
+Drawn = tuple[Workflow, dict[str, Workflow], Server]
 
 
 @st.composite
@@ -59,7 +60,7 @@ def _tasks(draw: st.DrawFn, name: str, earlier: list[str]) -> Task:
     return a_task(name, tool=draw(st.sampled_from(["read", UNSAFE])), arguments=arguments, **fields)
 
 
-def assert_that_all_is_well(run: Run, workflow: WorkflowTemplateSpec, quiet: Run) -> None:
+def assert_that_all_is_well(run: Run, workflow: Workflow, quiet: Run) -> None:
     """The run ended, did nothing twice that must not be, and came to the same as `quiet`, which lost no pod."""
     assert run.over
     assert list(endings_taken_back(run)) == []

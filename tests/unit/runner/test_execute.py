@@ -14,8 +14,9 @@ from tests.unit.cluster import virtual_time
 from tests.unit.runner.scripted_tools import START, Records, Script, ScriptedTools, after, failing, run, servers
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskPhase
-from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
+from mcp_orchestrator.api.taskstatus import TaskPhase
+from mcp_orchestrator.api.workflow import Workflow
+from mcp_orchestrator.api.workflowrunstatus import Outcome, RunReason
 from mcp_orchestrator.runner.calls.toolcall import Call
 from mcp_orchestrator.runner.control.stop import Stop, Stopped
 from mcp_orchestrator.runner.engine import execute, gate
@@ -250,7 +251,7 @@ def test_a_later_task_gets_the_whole_of_a_large_result(size: int) -> None:
 
 
 @st.composite
-def workflows(draw: st.DrawFn) -> tuple[WorkflowTemplateSpec, dict[str, Script], dict[str, bool]]:
+def workflows(draw: st.DrawFn) -> tuple[Workflow, dict[str, Script], dict[str, bool]]:
     """A random graph, how long each of its tasks takes, and which of them fail."""
     count = draw(st.integers(1, 12))
     names = [f"t{index}" for index in range(count)]
@@ -269,7 +270,7 @@ def workflows(draw: st.DrawFn) -> tuple[WorkflowTemplateSpec, dict[str, Script],
 
 @given(workflows())
 def test_every_graph_is_walked_in_order_within_its_limit_and_always_the_same_way(
-    drawn: tuple[WorkflowTemplateSpec, dict[str, Script], dict[str, bool]],
+    drawn: tuple[Workflow, dict[str, Script], dict[str, bool]],
 ) -> None:
     workflow, answers, fails = drawn
     ending, records = run(workflow, tools := ScriptedTools(answers))

@@ -9,8 +9,8 @@ from tests.builders import a_parameter, a_spec, a_task, an_output
 from tests.unit.runner.scripted_tools import ScriptedTools, after, failing, in_turn, nested_task, run
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import Outcome, RunReason
-from mcp_orchestrator.api.workflowtemplate import ForEach, OnFailure, Retry, Task
+from mcp_orchestrator.api.task import ForEach, OnFailure, Retry, Task
+from mcp_orchestrator.api.workflowrunstatus import Outcome, RunReason
 from mcp_orchestrator.runner.results.records import Ending
 
 CONTINUE = {"on_failure": OnFailure.CONTINUE}

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tests.builders import a_spec, a_task
 from tests.unit.runner.scripted_tools import ScriptedTools, after, run
 
-from mcp_orchestrator.api.workflowrun import Outcome
-from mcp_orchestrator.api.workflowtemplate import ForEach, Task
+from mcp_orchestrator.api.task import ForEach, Task
+from mcp_orchestrator.api.workflowrunstatus import Outcome
 
 TOLERANCE = 1.05
 

@@ -8,8 +8,10 @@ from tests.unit.runner.scripted_tools import ScriptedTools, after, failing, in_t
 
 from mcp_orchestrator.api.control import CancelMode
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskPhase, WorkflowRun
-from mcp_orchestrator.api.workflowtemplate import ForEach
+from mcp_orchestrator.api.task import ForEach
+from mcp_orchestrator.api.taskstatus import TaskPhase
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import Outcome, RunReason
 from mcp_orchestrator.runner.control.orders import SUSPENDED, Order, Orders, ordered
 from mcp_orchestrator.runner.engine.gate import Gate
 from mcp_orchestrator.runner.results.records import Ending, UnitRecord

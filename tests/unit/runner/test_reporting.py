@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import Outcome, RunReason, TaskError, TaskPhase, WorkflowRunStatus
+from mcp_orchestrator.api.taskstatus import TaskError, TaskPhase
+from mcp_orchestrator.api.workflowrunstatus import Outcome, RunReason, WorkflowRunStatus
 from mcp_orchestrator.planning import wording
 from mcp_orchestrator.runner.callfailed import CallFailed
 from mcp_orchestrator.runner.engine.board import Board

@@ -10,8 +10,8 @@ from tests.builders import a_spec, a_task
 from tests.unit.cluster import virtual_time
 from tests.unit.runner.scripted_tools import START, Records, ScriptedTools, after, failing, run, servers
 
-from mcp_orchestrator.api.workflowrun import TaskPhase
-from mcp_orchestrator.api.workflowtemplate import ForEach
+from mcp_orchestrator.api.task import ForEach
+from mcp_orchestrator.api.taskstatus import TaskPhase
 from mcp_orchestrator.runner.engine import execute
 from mcp_orchestrator.runner.engine.execute import Surroundings
 from mcp_orchestrator.runner.results.answers import Answer

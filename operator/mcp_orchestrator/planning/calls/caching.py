@@ -9,15 +9,16 @@ from typing import Any
 import orjson
 
 from mcp_orchestrator.api.cache import TaskCache
-from mcp_orchestrator.api.workflowrun import ResolvedServer
-from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplateSpec
+from mcp_orchestrator.api.resolved import ResolvedServer
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.workflow import Workflow
 from mcp_orchestrator.planning.calls import retry
 
 FORM = 2
 """To be counted up when an answer is kept in another form, so that older runners do not read it."""
 
 
-def with_default(workflow: WorkflowTemplateSpec) -> WorkflowTemplateSpec:
+def with_default(workflow: Workflow) -> Workflow:
     """The workflow with its own cache on each of its tasks that calls a tool and does not say."""
     if workflow.cache is None:
         return workflow

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import ResolvedServer
-from mcp_orchestrator.api.workflowtemplate import Retry, Task
+from mcp_orchestrator.api.resolved import ResolvedServer
+from mcp_orchestrator.api.task import Retry, Task
 
 DEFAULT = frozenset(
     {ErrorClass.CONNECT, ErrorClass.BUSY, ErrorClass.SERVER_DOWN, ErrorClass.TIMEOUT, ErrorClass.TRANSPORT}

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mcp_orchestrator.api.workflowrun import ResolvedTemplate, TaskPhase, WorkflowRun, WorkflowRunSpec
-from mcp_orchestrator.api.workflowtemplate import Parameter, Task
+from mcp_orchestrator.api.resolved import ResolvedTemplate
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.taskstatus import TaskPhase
+from mcp_orchestrator.api.workflow import Parameter
+from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunSpec
 from mcp_orchestrator.planning.workflows import graph
 
 

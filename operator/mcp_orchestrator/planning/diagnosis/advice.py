@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Verdict
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.mcpserver import MCPServer, ServerCondition, ServerReason
+from mcp_orchestrator.api.mcpserver import MCPServer
+from mcp_orchestrator.api.mcpserverstatus import ServerCondition, ServerReason
 from mcp_orchestrator.api.pods import KeySelector
-from mcp_orchestrator.api.workflowrun import ResolvedServer, TaskPhase, TaskStatus, WorkflowRun
-from mcp_orchestrator.api.workflowtemplate import Task
+from mcp_orchestrator.api.resolved import ResolvedServer
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.taskstatus import TaskPhase, TaskStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.planning.diagnosis import evidence, pods
 from mcp_orchestrator.planning.diagnosis.scene import Scene, ServerScene
 

@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.mcpserver import ServerCondition
-from mcp_orchestrator.api.workflowrun import Evidence, TaskStatus, WorkflowRun
+from mcp_orchestrator.api.diagnosis import Evidence
+from mcp_orchestrator.api.mcpserverstatus import ServerCondition
+from mcp_orchestrator.api.taskstatus import TaskStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.planning import wording
 from mcp_orchestrator.planning.diagnosis import masking, pods
 from mcp_orchestrator.planning.diagnosis.scene import Object, Scene, ServerScene

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mcp_orchestrator.api import conditions
+from mcp_orchestrator.api.diagnosis import Diagnosis
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import Diagnosis, ResolvedTemplate, RunReason, TaskPhase, TaskStatus, WorkflowRun
-from mcp_orchestrator.api.workflowtemplate import Task
+from mcp_orchestrator.api.resolved import ResolvedTemplate
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.taskstatus import TaskPhase, TaskStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunReason
 from mcp_orchestrator.planning.diagnosis import advice, evidence
 from mcp_orchestrator.planning.diagnosis.pods import PodTrouble
 from mcp_orchestrator.planning.diagnosis.scene import Question, Scene

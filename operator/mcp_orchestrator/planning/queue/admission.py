@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 from mcp_orchestrator.api.limits import Limits
 from mcp_orchestrator.api.mcpserver import MCPServer
-from mcp_orchestrator.api.workflowrun import RunReason
+from mcp_orchestrator.api.workflowrunstatus import RunReason
 from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from mcp_orchestrator.api.workflowrun import ResolvedServer, WorkflowRun
+from mcp_orchestrator.api.resolved import ResolvedServer
+from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.planning.children import runjob
 from mcp_orchestrator.planning.queue import admission
 from mcp_orchestrator.planning.queue.admission import Candidate, Pools

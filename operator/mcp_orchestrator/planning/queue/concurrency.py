@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mcp_orchestrator.api.control import Concurrency, ConcurrencyPolicy
-from mcp_orchestrator.api.workflowrun import RunPhase
+from mcp_orchestrator.api.workflowrunstatus import RunPhase
 
 
 class Rival(NamedTuple):

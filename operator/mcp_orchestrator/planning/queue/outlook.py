@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from mcp_orchestrator.api.control import Priority
 from mcp_orchestrator.api.limits import Limits
 from mcp_orchestrator.api.mcpserver import MCPServer
-from mcp_orchestrator.api.workflowrun import RunPhase, RunReason, WorkflowRun
-from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate, WorkflowTemplateSpec
+from mcp_orchestrator.api.workflow import Workflow
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunPhase, RunReason
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.planning.queue import admission, candidates, forecast
 from mcp_orchestrator.planning.queue.admission import CLUSTER, Candidate, Pool, Queue
 from mcp_orchestrator.planning.queue.forecast import Active
@@ -120,7 +122,7 @@ def _candidate(run: WorkflowRun, cluster: Cluster) -> Candidate | None:
 def _priority(run: WorkflowRun, cluster: Cluster) -> Priority:
     reference = run.spec.template_ref
     template = cluster.templates.get((run.metadata.namespace, reference.name)) if reference else None
-    workflow: WorkflowTemplateSpec | None = template.spec if template else run.spec.template
+    workflow: Workflow | None = template.spec if template else run.spec.template
     return run.spec.priority or (workflow.priority if workflow else Priority.MEDIUM)
 
 

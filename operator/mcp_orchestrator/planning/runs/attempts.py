@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.workflowrun import RunnerStatus, WorkflowRun, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunnerStatus, WorkflowRunStatus
 from mcp_orchestrator.planning.children import runjob
 from mcp_orchestrator.planning.diagnosis import pods
 from mcp_orchestrator.planning.runs import runstatus

@@ -14,7 +14,8 @@ from typing import Any
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.control import Cancellation, CancelMode
-from mcp_orchestrator.api.workflowrun import Outcome, RunPhase, RunReason, WorkflowRun
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import Outcome, RunPhase, RunReason
 from mcp_orchestrator.planning.children import manifests
 from mcp_orchestrator.planning.diagnosis import pods
 from mcp_orchestrator.planning.plan import Event, EventType, Plan

@@ -10,7 +10,8 @@ from typing import Any
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Verdict
 from mcp_orchestrator.api.control import Cancellation
-from mcp_orchestrator.api.workflowrun import Outcome, RunCondition, RunPhase, RunReason, WorkflowRun
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import Outcome, RunCondition, RunPhase, RunReason
 from mcp_orchestrator.planning.diagnosis import failures, pods
 from mcp_orchestrator.planning.diagnosis.failures import Failure
 from mcp_orchestrator.planning.diagnosis.scene import Scene

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_orchestrator.api.conditions import Verdict
-from mcp_orchestrator.api.workflowrun import RunPhase, RunReason, WorkflowRun
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunPhase, RunReason
 from mcp_orchestrator.planning.children import manifests, runjob
 from mcp_orchestrator.planning.runs import endings, runstatus
 

@@ -15,7 +15,8 @@ from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.base import API_VERSION
 from mcp_orchestrator.api.reading import Unreadable
 from mcp_orchestrator.api.runreceipt import MOST_OUTPUT_BYTES, ReceiptRun, RunReceipt, RunReceiptSpec
-from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, RunReason, WorkflowRun, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunCondition, RunPhase, RunReason, WorkflowRunStatus
 from mcp_orchestrator.planning.expiry import Kept
 from mcp_orchestrator.planning.workflows.resolution import Waiting
 

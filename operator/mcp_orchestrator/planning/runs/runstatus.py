@@ -9,7 +9,8 @@ from typing import Any
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Verdict
-from mcp_orchestrator.api.workflowrun import RunCondition, RunReason, WorkflowRun, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunCondition, RunReason, WorkflowRunStatus
 from mcp_orchestrator.settings import Settings
 
 KEPT = ("template", "servers", "resumed_packs", "attempt", "job_name", "traceparent", "resumptions", "paused_seconds",

@@ -8,7 +8,8 @@ from typing import Any
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.control import Cancellation, CancelMode
-from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, RunReason, WorkflowRun
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunCondition, RunPhase, RunReason
 from mcp_orchestrator.planning.children import manifests, runjob
 from mcp_orchestrator.planning.plan import Event, Plan
 from mcp_orchestrator.planning.queue import candidates, concurrency

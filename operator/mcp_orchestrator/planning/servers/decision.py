@@ -10,14 +10,8 @@ from typing import Any
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Verdict
 from mcp_orchestrator.api.gatewayreport import GatewayReport
-from mcp_orchestrator.api.mcpserver import (
-    Address,
-    MCPServer,
-    MCPServerStatus,
-    ServerCondition,
-    ServerInfo,
-    ServerReason,
-)
+from mcp_orchestrator.api.mcpserver import MCPServer
+from mcp_orchestrator.api.mcpserverstatus import Address, MCPServerStatus, ServerCondition, ServerInfo, ServerReason
 from mcp_orchestrator.planning.children import manifests
 from mcp_orchestrator.planning.diagnosis import pods
 from mcp_orchestrator.planning.plan import Event, EventType, Plan

@@ -9,7 +9,7 @@ import orjson
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.gatewayreport import ReportedTool
-from mcp_orchestrator.api.mcpserver import Tool
+from mcp_orchestrator.api.mcpserverstatus import Tool
 
 MAX_TOOLS = 512
 MAX_TOOL_SCHEMA_BYTES = 8 * 1024

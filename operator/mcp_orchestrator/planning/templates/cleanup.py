@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Condition, Verdict
 from mcp_orchestrator.api.retention import History
-from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, RunReason, WorkflowRun
-from mcp_orchestrator.api.workflowtemplate import TemplateSpec
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunCondition, RunPhase, RunReason
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
 from mcp_orchestrator.planning.children.runjob import SCHEDULE_LABEL
 
 SCHEDULED_KEPT = 10
@@ -85,7 +86,7 @@ class CleanupPlan:
     wake_at: datetime | None = None
 
 
-def plan_cleanup(ended: Iterable[EndedRun], template: TemplateSpec | None, now: datetime) -> CleanupPlan:
+def plan_cleanup(ended: Iterable[EndedRun], template: WorkflowTemplateSpec | None, now: datetime) -> CleanupPlan:
     """The plan for the ended runs of a workflow, as its template is now; without one, each run's own word counts.
 
     An end that lies in the future, since clocks differ, is not over before it has come: nothing goes too early.

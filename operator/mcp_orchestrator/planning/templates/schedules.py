@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from mcp_orchestrator.api.base import API_VERSION, GROUP
 from mcp_orchestrator.api.scheduling import Schedule, ScheduleStatus
-from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason, TemplateSpec, WorkflowTemplate
+from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason, WorkflowTemplate, WorkflowTemplateSpec
 from mcp_orchestrator.planning import mistakes
 from mcp_orchestrator.planning.children import manifests
 from mcp_orchestrator.planning.children.runjob import SCHEDULE_LABEL
@@ -63,7 +63,7 @@ class _Due:
     event: Event | None = None
 
 
-def check(spec: TemplateSpec, path: str = "spec.schedules") -> tuple[Mistake, ...]:
+def check(spec: WorkflowTemplateSpec, path: str = "spec.schedules") -> tuple[Mistake, ...]:
     """What is wrong with the schedules."""
     return tuple(
         mistake
@@ -100,7 +100,7 @@ def run_name(template: str, schedule: str, time: datetime) -> str:
     return f"{stem}-{time:%Y%m%d%H%M}-{digest}"
 
 
-def _check(schedule: Schedule, spec: TemplateSpec, path: str) -> Iterator[Mistake]:
+def _check(schedule: Schedule, spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
     try:
         _cron(schedule.cron, schedule.time_zone or "UTC")
     except NotACron as error:

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mcp_orchestrator.api.mcpserver import Tool
-from mcp_orchestrator.api.workflowtemplate import Mistake, Parameter, Task, TemplateReason
+from mcp_orchestrator.api.mcpserverstatus import Tool
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.workflow import Parameter
+from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason
 from mcp_orchestrator.planning import expressions, mistakes
 from mcp_orchestrator.planning.expressions import interpolation
 from mcp_orchestrator.planning.workflows import schemas

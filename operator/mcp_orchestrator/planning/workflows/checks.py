@@ -10,15 +10,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.mcpserver import MCPServer, ServerCondition, Tool
-from mcp_orchestrator.api.workflowtemplate import Mistake, Task, TemplateReason, WorkflowTemplateSpec
+from mcp_orchestrator.api.mcpserver import MCPServer
+from mcp_orchestrator.api.mcpserverstatus import ServerCondition, Tool
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.workflow import Workflow
+from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason
 from mcp_orchestrator.planning import expressions, mistakes
 from mcp_orchestrator.planning.workflows import arguments, graph, parameters, taskchecks
 from mcp_orchestrator.planning.workflows.remembering import remembered
 
 
 @remembered
-def check_workflow(spec: WorkflowTemplateSpec, path: str = "spec") -> tuple[Mistake, ...]:
+def check_workflow(spec: Workflow, path: str = "spec") -> tuple[Mistake, ...]:
     """Everything that can be said without servers: names, parameters, the graph and the expressions."""
     return (
         *_duplicates(spec, path),
@@ -29,9 +32,7 @@ def check_workflow(spec: WorkflowTemplateSpec, path: str = "spec") -> tuple[Mist
     )
 
 
-def check_tools(
-    spec: WorkflowTemplateSpec, servers: Mapping[str, MCPServer], path: str = "spec"
-) -> tuple[Mistake, ...]:
+def check_tools(spec: Workflow, servers: Mapping[str, MCPServer], path: str = "spec") -> tuple[Mistake, ...]:
     """Whether every task's server and tool exist, and whether the tool can take the arguments.
 
     `servers` are those of the namespace, by name. The workflow itself must be without mistakes. Tasks that run another
@@ -55,13 +56,13 @@ def check_tools(
 # --- the workflow itself ---------------------------------------------------------------------------------------------
 
 
-def tasks_of(spec: WorkflowTemplateSpec, path: str) -> Iterator[tuple[str, Task, bool]]:
+def tasks_of(spec: Workflow, path: str) -> Iterator[tuple[str, Task, bool]]:
     """Every task with its path, and whether it is one of finally."""
     for field, listed, final in (("tasks", spec.tasks, False), ("finally", spec.finally_, True)):
         yield from ((f"{path}.{field}[{index}]", task, final) for index, task in enumerate(listed))
 
 
-def _duplicates(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
+def _duplicates(spec: Workflow, path: str) -> Iterator[Mistake]:
     """The API server refuses most of them too; a workflow may come from elsewhere."""
     for field in ("parameters", "tasks", "outputs"):
         names = [item.name for item in getattr(spec, field)]
@@ -78,7 +79,7 @@ def _duplicates(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
         earlier.add(task.name)
 
 
-def _check_tasks(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
+def _check_tasks(spec: Workflow, path: str) -> Iterator[Mistake]:
     tasks = {task.name: task for task in spec.tasks}
     everything = tasks | {task.name: task for task in spec.finally_}
     declared = tuple(parameter.name for parameter in spec.parameters)
@@ -87,7 +88,7 @@ def _check_tasks(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
         yield from taskchecks.check(task, names, where)
 
 
-def _check_cycles(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
+def _check_cycles(spec: Workflow, path: str) -> Iterator[Mistake]:
     """Tasks that wait for each other; one that waits for itself is told by taskchecks."""
     earlier = tuple(task.name for task in spec.tasks)
     for field, found in (
@@ -105,7 +106,7 @@ def _check_cycles(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
             yield mistakes.a_mistake(f"{path}.{field}", TemplateReason.INVALID_GRAPH, message)
 
 
-def _check_outputs(spec: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
+def _check_outputs(spec: Workflow, path: str) -> Iterator[Mistake]:
     declared = [parameter.name for parameter in spec.parameters]
     tasks = [task.name for task in spec.tasks]
     for index, output in enumerate(spec.outputs):

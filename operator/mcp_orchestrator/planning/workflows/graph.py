@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mcp_orchestrator.api.workflowrun import TaskPhase
-from mcp_orchestrator.api.workflowtemplate import Task
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.taskstatus import TaskPhase
 from mcp_orchestrator.planning import expressions
 from mcp_orchestrator.planning.expressions import References
 from mcp_orchestrator.planning.workflows import scopes

@@ -7,15 +7,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from mcp_orchestrator.api.workflowtemplate import (
-    MAX_DEPTH,
-    MAX_NESTED,
-    Mistake,
-    Task,
-    TemplateReason,
-    WorkflowTemplate,
-    WorkflowTemplateSpec,
-)
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.workflow import MAX_DEPTH, MAX_NESTED, Workflow
+from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason, WorkflowTemplate
 from mcp_orchestrator.planning import expressions, mistakes
 from mcp_orchestrator.planning.workflows import checks, parameters
 from mcp_orchestrator.planning.workflows.remembering import remembered
@@ -35,16 +29,14 @@ class Nested:
     """WorkflowTemplates that are not there, and may come."""
 
 
-def find(
-    workflow: WorkflowTemplateSpec, templates: Mapping[str, WorkflowTemplate], path: str, name: str = ""
-) -> Nested:
+def find(workflow: Workflow, templates: Mapping[str, WorkflowTemplate], path: str, name: str = "") -> Nested:
     """Look up what the workflow's tasks run. `path` is where it stands, `name` that of its WorkflowTemplate if any."""
     search = _Search(templates)
     search.look(workflow, path, (name,) if name else ())
     return Nested(tuple(search.found.values()), tuple(search.mistakes), tuple(search.missing))
 
 
-def check(workflow: WorkflowTemplateSpec, nested: Nested, path: str) -> tuple[Mistake, ...]:
+def check(workflow: Workflow, nested: Nested, path: str) -> tuple[Mistake, ...]:
     """What is wrong with the nested workflows, with the parameters that they are given, and with the size of it all."""
     found: list[Mistake] = []
     specs = {template.metadata.name: template.spec for template in nested.templates}
@@ -74,13 +66,13 @@ def path_of(template: WorkflowTemplate) -> str:
     return f"WorkflowTemplate {template.metadata.name} spec"
 
 
-def snapshot_bytes(workflow: WorkflowTemplateSpec, nested: Nested) -> int:
+def snapshot_bytes(workflow: Workflow, nested: Nested) -> int:
     """The size of all workflows as JSON."""
     return sum(map(_bytes, (workflow, *(found.spec.workflow for found in nested.templates))))
 
 
 @remembered
-def _bytes(workflow: WorkflowTemplateSpec) -> int:
+def _bytes(workflow: Workflow) -> int:
     return len(orjson.dumps(workflow.wire()))
 
 
@@ -94,7 +86,7 @@ class _Search:
         """Workflows with their levels: what stands below is the same whichever way led there. One that leads back to
         itself is found from any way, as a circle or as too many levels."""
 
-    def look(self, workflow: WorkflowTemplateSpec, path: str, chain: tuple[str, ...], depth: int = 1) -> None:
+    def look(self, workflow: Workflow, path: str, chain: tuple[str, ...], depth: int = 1) -> None:
         """Look at the tasks of one workflow, `depth` levels from the top; `chain` are the names that led to it."""
         for where, task, _ in checks.tasks_of(workflow, path):
             if task.template is None:
@@ -131,7 +123,7 @@ class _Search:
             self.missing.append(mistake)
 
 
-def _check_parameters(task: Task, workflow: WorkflowTemplateSpec, path: str) -> Iterator[Mistake]:
+def _check_parameters(task: Task, workflow: Workflow, path: str) -> Iterator[Mistake]:
     """The parameters that a task gives; what expressions come to is known only when it runs, and checked then."""
     declared = {parameter.name: parameter for parameter in workflow.parameters}
     for name in task.parameters:

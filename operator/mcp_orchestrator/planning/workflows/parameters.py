@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
+from mcp_orchestrator.api.workflow import Parameter
 from mcp_orchestrator.api.workflowrun import ParameterSource, WorkflowRunSpec
-from mcp_orchestrator.api.workflowtemplate import Mistake, Parameter, TemplateReason
+from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason
 from mcp_orchestrator.planning import mistakes
 from mcp_orchestrator.planning.workflows import schemas
 

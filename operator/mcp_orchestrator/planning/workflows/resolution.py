@@ -10,16 +10,13 @@ from typing import Any
 import orjson
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec, ServerCondition
-from mcp_orchestrator.api.workflowrun import (
-    NestedTemplate,
-    ResolvedServer,
-    ResolvedTemplate,
-    ResolvedTool,
-    RunReason,
-    WorkflowRun,
-)
-from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason, WorkflowTemplate, WorkflowTemplateSpec
+from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec
+from mcp_orchestrator.api.mcpserverstatus import ServerCondition
+from mcp_orchestrator.api.resolved import NestedTemplate, ResolvedServer, ResolvedTemplate, ResolvedTool
+from mcp_orchestrator.api.workflow import Workflow
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunReason
+from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason, WorkflowTemplate
 from mcp_orchestrator.planning.children import manifests, runjob
 from mcp_orchestrator.planning.workflows import checks, nesting, parameters
 from mcp_orchestrator.planning.workflows.remembering import remembered
@@ -140,11 +137,11 @@ class _Workflows:
     """The run's workflow, where it stands, and those that its tasks run."""
 
     template: WorkflowTemplate | None
-    spec: WorkflowTemplateSpec
+    spec: Workflow
     path: str
     nested: nesting.Nested
 
-    def all(self) -> tuple[tuple[str, WorkflowTemplateSpec], ...]:
+    def all(self) -> tuple[tuple[str, Workflow], ...]:
         """Each with its path."""
         inner = ((nesting.path_of(found), found.spec) for found in self.nested.templates)
         return ((self.path, self.spec), *inner)
@@ -222,7 +219,7 @@ def _snapshot(run: WorkflowRun, workflows: _Workflows) -> ResolvedTemplate:
     )
 
 
-def _tools_used(workflows: Iterable[WorkflowTemplateSpec]) -> Mapping[str, tuple[str, ...]]:
+def _tools_used(workflows: Iterable[Workflow]) -> Mapping[str, tuple[str, ...]]:
     """The servers that tasks call, in order, with their tools."""
     found: dict[str, set[str]] = {}
     for spec in workflows:
@@ -242,7 +239,7 @@ class ToolMistakes:
     """These may go away by themselves: the server is not there yet, or its tools are those of an earlier version."""
 
 
-def check_tools(workflow: WorkflowTemplateSpec, servers: Mapping[str, MCPServer], path: str = "spec") -> ToolMistakes:
+def check_tools(workflow: Workflow, servers: Mapping[str, MCPServer], path: str = "spec") -> ToolMistakes:
     """Check the tools, and sort the mistakes by whether the servers may still change what they said."""
     used = _tools_used([workflow])
     if used.keys() <= servers.keys() and _is_sound(workflow, *(servers[name] for name in used)):
@@ -257,7 +254,7 @@ def check_tools(workflow: WorkflowTemplateSpec, servers: Mapping[str, MCPServer]
 
 
 @remembered
-def _is_sound(workflow: WorkflowTemplateSpec, *servers: MCPServer) -> bool:
+def _is_sound(workflow: Workflow, *servers: MCPServer) -> bool:
     """Whether each tool is there and takes its arguments. `servers` are those that the tasks call."""
     return not checks.check_tools(workflow, {server.metadata.name: server for server in servers})
 
@@ -273,7 +270,7 @@ def _is_settled(server: MCPServer) -> bool:
 
 
 @remembered
-def digest(spec: WorkflowTemplateSpec | MCPServerSpec) -> str:
+def digest(spec: Workflow | MCPServerSpec) -> str:
     """SHA-256 of a workflow or a server, the same for the same one however it was written."""
     canonical = orjson.dumps(spec.wire(), option=orjson.OPT_SORT_KEYS)
     return "sha256:" + hashlib.sha256(canonical).hexdigest()

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from mcp_orchestrator.api.base import TASK_NAME
-from mcp_orchestrator.api.workflowrun import TaskPhase
-from mcp_orchestrator.api.workflowtemplate import Task
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.taskstatus import TaskPhase
 
 Roots = tuple[str, ...]
 

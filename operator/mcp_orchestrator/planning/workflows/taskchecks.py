@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mcp_orchestrator.api.errorclass import RETRYABLE
-from mcp_orchestrator.api.workflowrun import TaskPhase
-from mcp_orchestrator.api.workflowtemplate import MAX_UNITS, ForEach, Mistake, OnFailure, Retry, Task, TemplateReason
+from mcp_orchestrator.api.task import MAX_UNITS, ForEach, OnFailure, Retry, Task
+from mcp_orchestrator.api.taskstatus import TaskPhase
+from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason
 from mcp_orchestrator.planning import expressions, mistakes, plain
 from mcp_orchestrator.planning.expressions import Scope, interpolation
 from mcp_orchestrator.planning.workflows import graph, scopes

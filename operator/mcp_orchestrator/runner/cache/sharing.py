@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 from mcp_orchestrator.api.cache import CacheUse
-from mcp_orchestrator.api.workflowrun import ResolvedServer
+from mcp_orchestrator.api.resolved import ResolvedServer
 from mcp_orchestrator.planning.calls import caching
 from mcp_orchestrator.runner.cache.sealing import Seal
 from mcp_orchestrator.runner.results.answers import Answer

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mcp_orchestrator.api.control import CancelMode
-from mcp_orchestrator.api.workflowrun import RunReason, WorkflowRun
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunReason
 
 SUSPENDED = "the run is suspended, as spec.suspend asks"
 

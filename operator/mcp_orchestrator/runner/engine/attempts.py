@@ -16,8 +16,9 @@ from typing import Any
 
 from mcp_orchestrator.api.cache import CacheUse
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import ResolvedServer, SkipReason, TaskError, TaskPhase
-from mcp_orchestrator.api.workflowtemplate import Task
+from mcp_orchestrator.api.resolved import ResolvedServer
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.taskstatus import SkipReason, TaskError, TaskPhase
 from mcp_orchestrator.planning import expressions, wording
 from mcp_orchestrator.planning.calls import caching, retry
 from mcp_orchestrator.planning.expressions import Scope

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_orchestrator.api.cache import CacheUse
-from mcp_orchestrator.api.workflowrun import SkipReason, TaskPhase
+from mcp_orchestrator.api.taskstatus import SkipReason, TaskPhase
 from mcp_orchestrator.planning import wording
 from mcp_orchestrator.planning.workflows import scopes
 from mcp_orchestrator.runner.control.stop import Stopped

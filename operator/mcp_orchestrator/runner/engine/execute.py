@@ -15,8 +15,9 @@ from datetime import datetime
 from typing import Any
 
 from mcp_orchestrator import settings
-from mcp_orchestrator.api.workflowrun import ResolvedServer
-from mcp_orchestrator.api.workflowtemplate import MAX_UNITS, WorkflowTemplateSpec
+from mcp_orchestrator.api.resolved import ResolvedServer
+from mcp_orchestrator.api.task import MAX_UNITS
+from mcp_orchestrator.api.workflow import Workflow
 from mcp_orchestrator.runner.cache.sharing import Cache
 from mcp_orchestrator.runner.calls.toolcall import ToolCaller
 from mcp_orchestrator.runner.control.orders import Orders
@@ -34,12 +35,12 @@ class Surroundings:
     """What a workflow runs with: its servers by name, the workflows that its tasks run, and what is on record."""
 
     servers: Mapping[str, ResolvedServer]
-    nested: Mapping[str, WorkflowTemplateSpec] = field(default_factory=dict)
+    nested: Mapping[str, Workflow] = field(default_factory=dict)
     recorded: Mapping[str, UnitRecord] = field(default_factory=dict)
 
 
 async def execute(
-    workflow: WorkflowTemplateSpec,
+    workflow: Workflow,
     params: Mapping[str, Any],
     around: Surroundings,
     caller: ToolCaller,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import SkipReason, TaskError, TaskPhase
-from mcp_orchestrator.api.workflowtemplate import ForEach, Task
+from mcp_orchestrator.api.task import ForEach, Task
+from mcp_orchestrator.api.taskstatus import SkipReason, TaskError, TaskPhase
 from mcp_orchestrator.planning import expressions, plain, wording
 from mcp_orchestrator.planning.expressions import Scope
 from mcp_orchestrator.runner.engine.board import Board

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import Outcome, RunReason, SkipReason
+from mcp_orchestrator.api.taskstatus import SkipReason
+from mcp_orchestrator.api.workflowrunstatus import Outcome, RunReason
 
 T = TypeVar("T")
 

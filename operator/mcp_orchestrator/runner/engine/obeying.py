@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from mcp_orchestrator.api.control import CancelMode
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import Outcome, RunReason, SkipReason
+from mcp_orchestrator.api.taskstatus import SkipReason
+from mcp_orchestrator.api.workflowrunstatus import Outcome, RunReason
 from mcp_orchestrator.runner.control.orders import Order, Orders
 from mcp_orchestrator.runner.control.stop import Stop
 from mcp_orchestrator.runner.engine.board import Board

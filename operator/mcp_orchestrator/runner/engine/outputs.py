@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
+from mcp_orchestrator.api.workflow import Workflow
 from mcp_orchestrator.planning import expressions
 from mcp_orchestrator.runner.results import values
 
@@ -13,7 +13,7 @@ class OutputFailed(Exception):
     """An output can't be had; `str()` names it and says why."""
 
 
-def evaluate(workflow: WorkflowTemplateSpec, scope: expressions.Scope) -> dict[str, Any]:
+def evaluate(workflow: Workflow, scope: expressions.Scope) -> dict[str, Any]:
     """The outputs by name. Raises OutputFailed, also for more than a run's status may hold."""
     found: dict[str, Any] = {}
     total = 0

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import RUN_ENDS, SkipReason, TaskError, TaskPhase
-from mcp_orchestrator.api.workflowtemplate import OnFailure, Task
+from mcp_orchestrator.api.task import OnFailure, Task
+from mcp_orchestrator.api.taskstatus import RUN_ENDS, SkipReason, TaskError, TaskPhase
 from mcp_orchestrator.planning import expressions, wording
 from mcp_orchestrator.planning.expressions import Scope
 from mcp_orchestrator.planning.workflows import graph, scopes

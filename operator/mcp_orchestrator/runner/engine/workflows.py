@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowrun import Outcome, RunReason, SkipReason, TaskError, TaskPhase
-from mcp_orchestrator.api.workflowtemplate import MAX_DEPTH, Task, WorkflowTemplateSpec
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.taskstatus import SkipReason, TaskError, TaskPhase
+from mcp_orchestrator.api.workflow import MAX_DEPTH, Workflow
+from mcp_orchestrator.api.workflowrunstatus import Outcome, RunReason
 from mcp_orchestrator.planning import expressions, wording
 from mcp_orchestrator.planning.calls import caching
 from mcp_orchestrator.planning.expressions import Scope
@@ -50,12 +52,12 @@ class Result:
 class Engine:
     """Runs workflows with one board, and one maker of calls."""
 
-    def __init__(self, nested: Mapping[str, WorkflowTemplateSpec], board: Board, attempts: Attempts) -> None:
+    def __init__(self, nested: Mapping[str, Workflow], board: Board, attempts: Attempts) -> None:
         self._nested = nested
         self._board = board
         self._attempts = attempts
 
-    async def workflow(self, spec: WorkflowTemplateSpec, params: Mapping[str, Any], place: Place) -> Result:
+    async def workflow(self, spec: Workflow, params: Mapping[str, Any], place: Place) -> Result:
         """Run the tasks, work out the outputs, and run the tasks of finally."""
         spec = caching.with_default(spec)
         variables = {"params": params}
@@ -74,7 +76,7 @@ class Engine:
             return await self._finally(spec, variables, place, main, result)
 
     async def _finally(
-        self, spec: WorkflowTemplateSpec, variables: Mapping[str, Any], place: Place, main: Walk, result: Result
+        self, spec: Workflow, variables: Mapping[str, Any], place: Place, main: Walk, result: Result
     ) -> Result:
         assert result.ending  # noqa: S101 - a workflow that was stopped does not get here
         gate, seconds = Gate(place.last), spec.finally_timeout_seconds
@@ -163,7 +165,7 @@ class Engine:
         seconds = min((limit for limit in limits if limit), default=None)
         return await _within(seconds, "time-out", gate, self._outputs(spec, params, inner))
 
-    async def _outputs(self, spec: WorkflowTemplateSpec, params: Mapping[str, Any], place: Place) -> Answer:
+    async def _outputs(self, spec: Workflow, params: Mapping[str, Any], place: Place) -> Answer:
         result = await self.workflow(spec, params, place)
         if result.failed:
             raise result.failed
@@ -176,7 +178,7 @@ class Engine:
         return Answer.of(dict(found))
 
 
-def _main_result(spec: WorkflowTemplateSpec, main: Walk, gate: Gate) -> Result:
+def _main_result(spec: Workflow, main: Walk, gate: Gate) -> Result:
     if failed := _failure(main, gate):
         return failed
     try:
@@ -226,7 +228,7 @@ def _summary(walk: Walk) -> str:
     return f"{good} of {len(phases)} tasks succeeded, {' and '.join(others)}"
 
 
-def _parameters(task: Task, spec: WorkflowTemplateSpec, scope: Scope) -> Mapping[str, Any]:
+def _parameters(task: Task, spec: Workflow, scope: Scope) -> Mapping[str, Any]:
     try:
         given = values.plain(expressions.evaluate(task.parameters, scope))
     except (expressions.ExpressionFailed, values.Unusable) as error:

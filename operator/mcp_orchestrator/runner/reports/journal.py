@@ -6,7 +6,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mcp_orchestrator.api.workflowrun import TaskPhase, WorkflowRun
+from mcp_orchestrator.api.taskstatus import TaskPhase
+from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.runner.reports.reporting import Report
 from mcp_orchestrator.runner.results.answers import Answer
 from mcp_orchestrator.runner.results.records import Ending, UnitRecord

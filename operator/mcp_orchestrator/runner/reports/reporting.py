@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from mcp_orchestrator.api.workflowrun import Outcome, RunnerStatus, RunReason, TaskPhase
+from mcp_orchestrator.api.taskstatus import TaskPhase
+from mcp_orchestrator.api.workflowrunstatus import Outcome, RunnerStatus, RunReason
 from mcp_orchestrator.planning import wording
 from mcp_orchestrator.runner.callfailed import CallFailed
 from mcp_orchestrator.runner.reports import entries

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mcp_orchestrator.api.workflowrun import TaskPhase, TaskStatus, WorkflowRunStatus
+from mcp_orchestrator.api.taskstatus import TaskPhase, TaskStatus
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.runner.results import packing
 from mcp_orchestrator.runner.results.answers import Answer
 from mcp_orchestrator.runner.results.records import UnitRecord, task_of

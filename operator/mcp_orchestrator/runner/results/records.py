@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from mcp_orchestrator.api.cache import CacheUse
-from mcp_orchestrator.api.workflowrun import Outcome, RunReason, SkipReason, TaskError, TaskPhase
+from mcp_orchestrator.api.taskstatus import SkipReason, TaskError, TaskPhase
+from mcp_orchestrator.api.workflowrunstatus import Outcome, RunReason
 from mcp_orchestrator.runner.results.answers import Answer
 
 

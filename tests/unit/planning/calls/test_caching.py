@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.builders import a_spec, a_task
 
 from mcp_orchestrator.api.cache import Cache, TaskCache
-from mcp_orchestrator.api.workflowrun import ResolvedServer, ResolvedTool
-from mcp_orchestrator.api.workflowtemplate import Task
+from mcp_orchestrator.api.resolved import ResolvedServer, ResolvedTool
+from mcp_orchestrator.api.task import Task
 from mcp_orchestrator.planning.calls import caching
 
 SAFE = ResolvedServer(

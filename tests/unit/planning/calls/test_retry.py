@@ -11,8 +11,8 @@ from tests.builders import a_task
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.mcpserver import ServerRetry
-from mcp_orchestrator.api.workflowrun import ResolvedServer, ResolvedTool
-from mcp_orchestrator.api.workflowtemplate import Retry
+from mcp_orchestrator.api.resolved import ResolvedServer, ResolvedTool
+from mcp_orchestrator.api.task import Retry
 from mcp_orchestrator.planning.calls import retry
 from mcp_orchestrator.planning.calls.retry import Failure, Policy
 

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from tests.builders import a_parameter, a_run, a_spec, a_task
 
-from mcp_orchestrator.api.workflowrun import ResolvedTemplate, TaskPhase, TaskStatus, WorkflowRun, WorkflowRunStatus
-from mcp_orchestrator.api.workflowtemplate import WorkflowTemplateSpec
+from mcp_orchestrator.api.resolved import ResolvedTemplate
+from mcp_orchestrator.api.taskstatus import TaskPhase, TaskStatus
+from mcp_orchestrator.api.workflow import Workflow
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.planning.calls import reuse
 from mcp_orchestrator.runner.results import recorded
 from mcp_orchestrator.runner.results.records import UnitRecord
@@ -21,9 +24,7 @@ WORKFLOW = a_spec(
 )
 
 
-def a_past_run(
-    workflow: WorkflowTemplateSpec = WORKFLOW, phases: dict[str, str] | None = None, **spec: Any
-) -> WorkflowRun:
+def a_past_run(workflow: Workflow = WORKFLOW, phases: dict[str, str] | None = None, **spec: Any) -> WorkflowRun:
     """A run that was admitted, with its tasks in these phases; all succeeded if nothing is said."""
     known = {task.name: "Succeeded" for task in workflow.tasks} | (phases or {})
     tasks = tuple(TaskStatus(name=name, phase=TaskPhase(phase)) for name, phase in known.items())

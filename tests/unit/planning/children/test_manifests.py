@@ -15,8 +15,9 @@ from tests.builders import a_run, a_server, a_spec
 
 from mcp_orchestrator.api.cache import CacheMode
 from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec
-from mcp_orchestrator.api.workflowrun import ResolvedTemplate, WorkflowRunStatus
-from mcp_orchestrator.api.workflowtemplate import RunnerPod
+from mcp_orchestrator.api.resolved import ResolvedTemplate
+from mcp_orchestrator.api.workflow import RunnerPod
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.planning.children import manifests, runjob
 from mcp_orchestrator.settings import ObjectStore, Settings
 

@@ -12,14 +12,10 @@ from tests.builders import NOW, a_run, a_server
 
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.gatewayreport import GatewayReport
-from mcp_orchestrator.api.workflowrun import (
-    ResolvedServer,
-    TaskError,
-    TaskPhase,
-    TaskStatus,
-    WorkflowRun,
-    WorkflowRunStatus,
-)
+from mcp_orchestrator.api.resolved import ResolvedServer
+from mcp_orchestrator.api.taskstatus import TaskError, TaskPhase, TaskStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.planning.diagnosis import evidence, scene
 from mcp_orchestrator.planning.diagnosis.scene import Scene, ServerScene
 

@@ -9,21 +9,17 @@ import pytest
 from tests.builders import NOW, a_run, a_server, a_spec, a_task
 
 from mcp_orchestrator.api import conditions
+from mcp_orchestrator.api.diagnosis import Diagnosis
 from mcp_orchestrator.api.errorclass import ErrorClass
 from mcp_orchestrator.api.gatewayreport import GatewayReport
-from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec, ServerCondition
-from mcp_orchestrator.api.workflowrun import (
-    Diagnosis,
-    NestedTemplate,
-    ResolvedServer,
-    ResolvedTemplate,
-    TaskError,
-    TaskPhase,
-    TaskStatus,
-    WorkflowRun,
-    WorkflowRunStatus,
-)
-from mcp_orchestrator.api.workflowtemplate import RunnerPod, Task
+from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec
+from mcp_orchestrator.api.mcpserverstatus import ServerCondition
+from mcp_orchestrator.api.resolved import NestedTemplate, ResolvedServer, ResolvedTemplate
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.taskstatus import TaskError, TaskPhase, TaskStatus
+from mcp_orchestrator.api.workflow import RunnerPod
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.planning.diagnosis import failures
 from mcp_orchestrator.planning.diagnosis.pods import PodTrouble
 from mcp_orchestrator.planning.diagnosis.scene import Question, Scene, ServerScene

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.builders import NOW
 
 from mcp_orchestrator.api.control import Priority
-from mcp_orchestrator.api.workflowrun import RunReason
+from mcp_orchestrator.api.workflowrunstatus import RunReason
 from mcp_orchestrator.planning.queue.admission import (
     CLUSTER,
     Candidate,

@@ -12,7 +12,8 @@ from mcp_orchestrator.api.control import Concurrency
 from mcp_orchestrator.api.limits import Limits
 from mcp_orchestrator.api.mcpserver import MCPServer
 from mcp_orchestrator.api.pods import KeySelector
-from mcp_orchestrator.api.workflowrun import ParameterSource, WorkflowRun, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrun import ParameterSource, WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.planning.queue.outlook import Cluster, Outlook, outlook
 
 WORKFLOW = a_spec(a_task("a"))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.builders import NOW, a_run, a_server, a_template, around
 
-from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.planning.plan import Plan
 from mcp_orchestrator.planning.runs import attempts
 from mcp_orchestrator.planning.runs.decision import plan_run

@@ -26,7 +26,8 @@ from tests.unit.planning.runs.test_decision import (
 )
 
 from mcp_orchestrator.api.control import Concurrency, ConcurrencyPolicy
-from mcp_orchestrator.api.workflowrun import RunPhase, WorkflowRun
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunPhase
 from mcp_orchestrator.planning.plan import Plan
 from mcp_orchestrator.planning.queue import concurrency
 from mcp_orchestrator.planning.queue.concurrency import Rival, Rivals

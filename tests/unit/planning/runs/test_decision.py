@@ -16,8 +16,9 @@ from tests.oracles import kstatus
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.control import Concurrency, ConcurrencyPolicy
-from mcp_orchestrator.api.workflowrun import RunCondition, RunPhase, WorkflowRun, WorkflowRunStatus
-from mcp_orchestrator.api.workflowtemplate import RunnerPod
+from mcp_orchestrator.api.workflow import RunnerPod
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import RunCondition, RunPhase, WorkflowRunStatus
 from mcp_orchestrator.planning.children import runjob
 from mcp_orchestrator.planning.plan import EventType, Plan
 from mcp_orchestrator.planning.queue.admission import CLUSTER, Candidate, pools_of

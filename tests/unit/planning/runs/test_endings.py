@@ -10,7 +10,8 @@ import pytest
 from tests.builders import NOW, a_run, a_server, a_task, a_template, around
 from tests.oracles import kstatus
 
-from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.planning.plan import EventType, Plan
 from mcp_orchestrator.planning.runs import endings, runstatus
 from mcp_orchestrator.planning.runs.decision import plan_run

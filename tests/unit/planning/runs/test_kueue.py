@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.builders import NOW, a_run, a_server, a_task, a_template, around, metadata
 
 from mcp_orchestrator.api.control import CancelMode
-from mcp_orchestrator.api.workflowrun import WorkflowRun, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrun import WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.planning.children import runjob
 from mcp_orchestrator.planning.plan import Plan
 from mcp_orchestrator.planning.queue.admission import CLUSTER

@@ -14,12 +14,12 @@ from tests.builders import NOW, a_run, metadata
 from tests.unit.planning.runs.test_decision import READY, admitted, plan, reported, status_of
 
 from mcp_orchestrator.api import reading
-from mcp_orchestrator.api.base import ObjectMeta
+from mcp_orchestrator.api.base import ObjectMeta, TemplateReference
 from mcp_orchestrator.api.control import CancelMode
 from mcp_orchestrator.api.reading import Unreadable
 from mcp_orchestrator.api.runreceipt import MOST_OUTPUT_BYTES, RunReceipt, RunReceiptSpec
-from mcp_orchestrator.api.workflowrun import ParameterSource, WorkflowRun, WorkflowRunStatus
-from mcp_orchestrator.api.workflowtemplate import TemplateReference
+from mcp_orchestrator.api.workflowrun import ParameterSource, WorkflowRun
+from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.planning.expiry import Kept
 from mcp_orchestrator.planning.runs import receipts
 from mcp_orchestrator.planning.runs.observed import ObservedRun

@@ -15,7 +15,8 @@ from tests.oracles import kstatus
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.gatewayreport import GatewayReport
-from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, ServerCondition, ServerReason
+from mcp_orchestrator.api.mcpserver import MCPServer, MCPServerSpec
+from mcp_orchestrator.api.mcpserverstatus import MCPServerStatus, ServerCondition, ServerReason
 from mcp_orchestrator.planning.plan import EventType, Plan
 from mcp_orchestrator.planning.servers import decision, toollists
 from mcp_orchestrator.planning.servers.decision import ObservedServer, plan_server

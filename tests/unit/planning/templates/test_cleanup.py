@@ -13,7 +13,7 @@ from tests.builders import NOW, a_run, a_template
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.retention import History
-from mcp_orchestrator.api.workflowrun import RunCondition, RunReason, WorkflowRunStatus
+from mcp_orchestrator.api.workflowrunstatus import RunCondition, RunReason, WorkflowRunStatus
 from mcp_orchestrator.planning.templates import cleanup
 from mcp_orchestrator.planning.templates.cleanup import LOOK_AGAIN, Action, CleanupPlan, EndedRun, Step
 

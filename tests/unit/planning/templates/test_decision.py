@@ -13,12 +13,9 @@ from tests.builders import NOW, a_parameter, a_server, a_task, a_template, metad
 from tests.oracles import kstatus
 
 from mcp_orchestrator.api import conditions
-from mcp_orchestrator.api.mcpserver import MCPServer, ServerCondition
-from mcp_orchestrator.api.workflowtemplate import (
-    TemplateCondition,
-    WorkflowTemplate,
-    WorkflowTemplateStatus,
-)
+from mcp_orchestrator.api.mcpserver import MCPServer
+from mcp_orchestrator.api.mcpserverstatus import ServerCondition
+from mcp_orchestrator.api.workflowtemplate import TemplateCondition, WorkflowTemplate, WorkflowTemplateStatus
 from mcp_orchestrator.planning.plan import EventType, Plan
 from mcp_orchestrator.planning.templates.decision import ObservedTemplate, plan_template
 

@@ -9,7 +9,9 @@ from tests.builders import a_parameter, a_server, a_spec, a_task, a_tool, an_out
 
 from mcp_orchestrator.api.cache import Cache, TaskCache
 from mcp_orchestrator.api.mcpserver import MCPServer
-from mcp_orchestrator.api.workflowtemplate import Task, TemplateReason, WorkflowTemplateSpec
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.workflow import Workflow
+from mcp_orchestrator.api.workflowtemplate import TemplateReason
 from mcp_orchestrator.planning.workflows import checks
 
 SERVERS = {
@@ -96,9 +98,7 @@ def test_a_sound_workflow_has_no_mistakes() -> None:
         ),
     ],
 )
-def test_a_mistake_in_the_workflow_itself_is_told_with_its_path_and_remedy(
-    spec: WorkflowTemplateSpec, expected: str
-) -> None:
+def test_a_mistake_in_the_workflow_itself_is_told_with_its_path_and_remedy(spec: Workflow, expected: str) -> None:
     assert lines(checks.check_workflow(spec)) == [expected]
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import builders
 
-from mcp_orchestrator.api.workflowrun import TaskPhase
-from mcp_orchestrator.api.workflowtemplate import ForEach, Retry
+from mcp_orchestrator.api.task import ForEach, Retry
+from mcp_orchestrator.api.taskstatus import TaskPhase
 from mcp_orchestrator.planning.workflows import graph
 from mcp_orchestrator.planning.workflows.graph import Graph, Node
 

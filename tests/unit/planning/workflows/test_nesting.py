@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tests.builders import a_parameter, a_run, a_server, a_spec, a_task, a_template, around
 
-from mcp_orchestrator.api.workflowtemplate import Task, WorkflowTemplate
+from mcp_orchestrator.api.task import Task
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.planning.workflows import nesting, resolution
 from mcp_orchestrator.planning.workflows.resolution import Rejected, Resolved, Surroundings, Waiting
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders import a_parameter, a_run
 
-from mcp_orchestrator.api.workflowtemplate import Parameter
+from mcp_orchestrator.api.workflow import Parameter
 from mcp_orchestrator.planning.workflows import parameters
 
 DECLARED = (

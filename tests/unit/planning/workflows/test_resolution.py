@@ -11,9 +11,11 @@ from tests.builders import NOW, a_parameter, a_run, a_server, a_spec, a_task, a_
 
 from mcp_orchestrator.api import conditions
 from mcp_orchestrator.api.conditions import Verdict
-from mcp_orchestrator.api.mcpserver import MCPServer, ServerCondition
-from mcp_orchestrator.api.workflowrun import RunReason
-from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate, WorkflowTemplateSpec
+from mcp_orchestrator.api.mcpserver import MCPServer
+from mcp_orchestrator.api.mcpserverstatus import ServerCondition
+from mcp_orchestrator.api.workflow import Workflow
+from mcp_orchestrator.api.workflowrunstatus import RunReason
+from mcp_orchestrator.api.workflowtemplate import WorkflowTemplate
 from mcp_orchestrator.planning.workflows import resolution
 from mcp_orchestrator.planning.workflows.resolution import Rejected, Resolved, Waiting
 
@@ -40,12 +42,12 @@ def with_conditions(verdicts: Mapping[str, Verdict], name: str = "time") -> MCPS
 
 
 def resolve(
-    template: WorkflowTemplate | WorkflowTemplateSpec | None = None,
+    template: WorkflowTemplate | Workflow | None = None,
     servers: Iterable[MCPServer] = (settled(),),
     parameters: Mapping[str, Any] | None = None,
 ) -> Resolved | Waiting | Rejected:
     """Look at a run of that workflow, inline if it is only a spec."""
-    if isinstance(template, WorkflowTemplateSpec):
+    if isinstance(template, Workflow):
         run, found = a_run(template=template, parameters=parameters), None
     else:
         run, found = a_run(parameters=parameters), template

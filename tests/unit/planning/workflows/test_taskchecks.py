@@ -9,7 +9,7 @@ from tests.builders import a_parameter, a_spec, a_task
 
 from mcp_orchestrator.api.cache import TaskCache
 from mcp_orchestrator.api.errorclass import ErrorClass
-from mcp_orchestrator.api.workflowtemplate import ForEach, OnFailure, Retry, Task
+from mcp_orchestrator.api.task import ForEach, OnFailure, Retry, Task
 from mcp_orchestrator.planning.workflows import checks
 
 CONTINUE = OnFailure.CONTINUE

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests import cluster
+from tests.objects import condition
 
 EXAMPLES = cluster.ROOT / "examples"
 PATIENCE_SECONDS = 180
@@ -62,9 +63,15 @@ class Space:
         wanted = f"--for=jsonpath={path}" + (f"={value}" if value else "")
         self.kubectl("wait", what, wanted, f"--timeout={seconds}s")
 
-    def wait_for_reason(self, server: str, reason: str) -> None:
-        """Wait until the reason of a server's Ready condition is that."""
-        self.wait_for(f"msrv/{server}", "{.status.conditions[?(@.type=='Ready')].reason}", reason)
+    def wait_for_reason(self, server: str, reason: str) -> dict[str, Any]:
+        """The Ready condition of a server, once its reason is that."""
+
+        def look() -> dict[str, Any] | None:
+            ready = condition(self.get("msrv", server), "Ready")
+            return ready if ready.get("reason") == reason else None
+
+        found: dict[str, Any] = eventually(f"{server}: {reason}", look)
+        return found
 
     def finish(self, run: str) -> Any:
         """The run as JSON, once it has ended well or badly."""

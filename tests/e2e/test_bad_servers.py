@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.space import Space
-from tests.objects import DEMO_IMAGE, a_server, condition
+from tests.objects import DEMO_IMAGE, a_server
 
 DIES = "import sys; print('no configuration found', 'set FILE', sep='\\n', file=sys.stderr); sys.exit(3)"
 RUBBISH = "while True: print('this is not JSON-RPC', flush=True); input()"
@@ -94,8 +94,7 @@ def test_a_bad_server_says_what_is_wrong_and_what_helps(
     servers: Space, spec: dict[str, object], reason: str, words: list[str], request: pytest.FixtureRequest
 ) -> None:
     name = request.node.callspec.id[:40].rstrip("-")
-    servers.wait_for_reason(name, reason)
-    ready = condition(servers.get("msrv", name), "Ready")
+    ready = servers.wait_for_reason(name, reason)
     print(f"\n{name}: {reason}: {ready['message']}")
     assert ready["status"] == "False"
     for word in words:

@@ -5,17 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests import cluster
+from tests.e2e.servers import by_stdio, hold, the_programs
 from tests.e2e.space import Space, eventually
 from tests.objects import DEMO_IMAGE, a_run, a_server, a_template, condition
 
 SERVER = "everything"
 ECHO = {"name": "say", "server": SERVER, "tool": "echo", "arguments": {"message": "${{ params.words }}"}}
-SLOW = {
-    "name": "work",
-    "server": SERVER,
-    "tool": "trigger-long-running-operation",
-    "arguments": {"duration": 120, "steps": 2},
-}
 WORDS = [{"name": "words", "default": "hello"}]
 LARGE = "x" * 40_000
 """More than stands on a run: it becomes a ConfigMap."""
@@ -29,8 +24,10 @@ OF_THE_NAMESPACE = {
 
 @pytest.fixture(scope="module")
 def echo(space: Space) -> Space:
-    space.apply(a_server(SERVER, stdio={"image": DEMO_IMAGE, "command": "mcp-server-everything"}))
-    space.wait(f"msrv/{SERVER}", "Ready")
+    everything = a_server(SERVER, stdio={"image": DEMO_IMAGE, "command": "mcp-server-everything"})
+    space.apply(the_programs(), everything, by_stdio())
+    for name in (SERVER, "program"):
+        space.wait(f"msrv/{name}", "Ready")
     return space
 
 
@@ -44,7 +41,7 @@ def everything(space: Space) -> set[str]:
 def test_a_run_that_is_deleted_takes_its_pod_along_and_leaves_nothing(echo: Space) -> None:
     before = everything(echo)
     echo.apply(
-        a_run("working", template={"tasks": [SLOW]}),
+        a_run("working", template={"tasks": [hold("work")]}),
         a_run("ended", template={"tasks": [ECHO], "parameters": WORDS}, parameters={"words": LARGE}),
         a_run("failed", templateRef={"name": "clock"}, parameters={"no": 1}),
         a_template(tasks=[ECHO], parameters=WORDS),
@@ -53,11 +50,9 @@ def test_a_run_that_is_deleted_takes_its_pod_along_and_leaves_nothing(echo: Spac
     echo.succeed("ended")
     echo.finish("failed")
     echo.wait_for("mrun/working", "{.status.tasks[0].phase}", "Running")
-    (pod,) = echo.children("pods", "working")
     assert any(name.startswith("configmap/ended-") for name in everything(echo) - before)
     echo.kubectl("delete", "mrun", "--all", "--wait=false")
     echo.kubectl("delete", "mtpl", "--all")
-    echo.kubectl("wait", "--for=delete", f"pod/{pod['metadata']['name']}", "--timeout=90s")
     eventually("all is gone", lambda: everything(echo) - before <= OF_THE_NAMESPACE)
 
 

@@ -8,39 +8,27 @@ from typing import Any
 import pytest
 
 from tests.e2e import programs
+from tests.e2e.servers import by_stdio, hold, let_go, the_programs
 from tests.e2e.space import Space, eventually
-from tests.objects import DEMO_IMAGE, a_run, a_server, a_task, a_template
+from tests.objects import a_run, a_server, a_task, a_template
 from tests.oracles import kstatus
 
-
-def slow(name: str, seconds: int | str, **fields: Any) -> dict[str, Any]:
-    """A task that takes its time."""
-    return {
-        "name": name,
-        "server": "everything",
-        "tool": "trigger-long-running-operation",
-        "arguments": {"duration": seconds, "steps": 1},
-        **fields,
-    }
-
-
 PAIR = {
-    "parameters": [{"name": "seconds", "schema": {"type": "integer"}, "default": 1}],
-    "tasks": [slow("first", 4), slow("second", "${{ params.seconds }}", dependsOn=["first"])],
+    "parameters": [{"name": "first"}, {"name": "second"}],
+    "tasks": [hold("first", "${{ params.first }}"), hold("second", "${{ params.second }}", dependsOn=["first"])],
 }
 TIDY = {
-    "tasks": [slow("work", 60)],
+    "tasks": [hold("work", "never")],
     "finally": [a_task("tidy", arguments={"timezone": "UTC"}, when="run.reason == 'Cancelled'")],
 }
 
 
 @pytest.fixture(scope="module")
 def servers(space: Space) -> Space:
-    everything = a_server("everything", stdio={"image": DEMO_IMAGE, "command": "mcp-server-everything"})
-    space.apply(a_server(), everything)
+    space.apply(the_programs(), a_server(), by_stdio())
     space.apply(a_template("pair", **PAIR), a_template("tidy", **TIDY))
     space.apply(a_template("one", **TIDY, concurrency={"maxRuns": 1, "policy": "Replace"}))
-    for name in ("time", "everything"):
+    for name in ("time", "program"):
         space.wait(f"msrv/{name}", "Ready")
     return space
 
@@ -64,10 +52,13 @@ def phases(space: Space, name: str) -> dict[str, str]:
 
 
 def test_a_run_is_held_in_its_middle_and_goes_on_without_doing_anything_twice(servers: Space) -> None:
-    servers.apply(run_of("pair", "held"))
+    servers.apply(run_of("pair", "held", parameters={"first": "one", "second": "two"}))
     begun(servers, "held", "first")
 
     assert programs.run(servers, "suspend", "held").returncode == 0
+    job = servers.get("mrun", "held")["status"]["jobName"]
+    eventually("the runner hears of it", lambda: "the run is suspended" in servers.kubectl("logs", f"job/{job}"))
+    let_go(servers, "one")
     servers.wait_for("mrun/held", "{.status.phase}", "Suspended")
     held = servers.get("mrun", "held")
     assert phases(servers, "held") == {"first": "Succeeded", "second": "Pending"}
@@ -75,6 +66,7 @@ def test_a_run_is_held_in_its_middle_and_goes_on_without_doing_anything_twice(se
     assert "admittedAt" not in held["status"]
     assert "Suspended" in programs.run(servers, "get", "held").stdout
 
+    let_go(servers, "two")
     assert programs.run(servers, "resume", "held").returncode == 0
     ended = servers.succeed("held")
     assert kstatus.verdict(ended) == kstatus.Verdict.CURRENT
@@ -94,7 +86,7 @@ def test_a_graceful_cancel_runs_finally_and_the_command_tells_it(servers: Space)
     assert phases(servers, "stopped")["tidy"] == "Succeeded"
     assert kstatus.verdict(ended) == kstatus.Verdict.FAILED
     assert programs.run(servers, "watch", "stopped").returncode == 3
-    assert [event["reason"] for event in servers.events("WorkflowRun", "stopped")][-1] == "Cancelled"
+    eventually("the event", lambda: servers.events("WorkflowRun", "stopped")[-1]["reason"] == "Cancelled")
 
 
 def test_an_immediate_cancel_ends_the_pod_and_runs_nothing_more(servers: Space) -> None:
@@ -127,11 +119,12 @@ def test_a_newer_run_replaces_an_older_one_which_tidies_up_first(servers: Space)
 
 
 def test_retry_keeps_what_a_cancelled_run_had_finished(servers: Space) -> None:
-    servers.apply(run_of("pair", "halfway", parameters={"seconds": 60}))
+    servers.apply(run_of("pair", "halfway", parameters={"first": "half", "second": "never"}))
+    let_go(servers, "half")
     begun(servers, "halfway", "second")
     programs.run(servers, "cancel", "halfway", "--wait")
 
-    done = programs.run(servers, "retry", "halfway", "-p", "seconds=1", "--name", "rest", "--wait")
+    done = programs.run(servers, "retry", "halfway", "-p", "second=half", "--name", "rest", "--wait")
 
     assert done.returncode == 0, done.stdout + done.stderr
     first = next(task for task in servers.get("mrun", "rest")["status"]["tasks"] if task["name"] == "first")

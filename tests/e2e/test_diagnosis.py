@@ -10,34 +10,18 @@ from typing import Any
 
 import pytest
 
-from tests import cluster
 from tests.e2e import programs
+from tests.e2e.servers import MISBEHAVING, VOLUME, by_http, by_stdio, hold, let_go, the_programs
 from tests.e2e.space import Space, eventually
 from tests.objects import DEMO_IMAGE, a_run, a_server
 
-SERVERS = cluster.ROOT / "tests" / "servers"
-VOLUME = {"name": "programs", "mountPath": "/srv", "configMap": {"name": "programs"}}
 KEY = [{"name": "API_KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "api-key"}}}]
-PYTHON = "/opt/mcp-orchestrator/bin/python"
-"""Of the image: it has the SDK, which is not on the path of servers."""
 BREAKABLE = f"""
 echo $$ > /tmp/pid
 test ! -e /tmp/broken || {{ echo 'the disk is full' >&2; exit 5; }}
-exec {PYTHON} /srv/misbehaving.py
+exec {" ".join(MISBEHAVING)}
 """
 SECRET = "not-to-be-seen-anywhere"  # noqa: S105 - looked for, to show that it is nowhere
-
-
-def by_http(name: str, **spec: Any) -> dict[str, Any]:
-    """A container whose tool goes wrong as it is told."""
-    source = {"image": DEMO_IMAGE, "command": ["python3", "/srv/faults_http.py", "8000"], "port": 8000}
-    return a_server(name, http=source, volumes=[VOLUME], **spec)
-
-
-def by_stdio(name: str, **spec: Any) -> dict[str, Any]:
-    """A program with tools that go wrong."""
-    source = {"image": DEMO_IMAGE, "command": PYTHON, "args": ["/srv/misbehaving.py"]}
-    return a_server(name, stdio=source, volumes=[VOLUME], **spec)
 
 
 def go(fault: str, server: str = "faulty", **fields: Any) -> dict[str, Any]:
@@ -63,8 +47,7 @@ class Case:
     task: str | None = "work"
 
 
-GATE = "/tmp/go-on"
-WAIT = {"name": "wait", "server": "program", "tool": "hold", "arguments": {"until": GATE}, "timeoutSeconds": 300}
+WAIT = hold("wait")
 """What comes after it finds its server broken: it ends when the servers have been."""
 LATER = {"dependsOn": ["wait"]}
 
@@ -107,26 +90,26 @@ CASES = {
         ["check before you run again", "logs deployment/faulty -c server"],
     ),
     "a-server-that-is-silent": Case(
-        [go("silence", timeoutSeconds=1, idempotent=True)],
+        [go("silence", timeoutSeconds=5, idempotent=True)],
         "Timeout",
-        "within 1 s",
+        "within 5 s",
         ["MCPServer faulty: Ready=True"],
-        ["raise timeoutSeconds of task work (now 1)"],
+        ["raise timeoutSeconds of task work (now 5)"],
     ),
     "a-deadline-of-a-task": Case(
-        [go("silence", timeoutSeconds=60, deadlineSeconds=1, idempotent=True)],
+        [go("silence", timeoutSeconds=60, deadlineSeconds=5, idempotent=True)],
         "Timeout",
         "no answer of server",
         [],
-        ["The task as a whole may take 1 s (deadlineSeconds)"],
+        ["The task as a whole may take 5 s (deadlineSeconds)"],
     ),
     "a-run-that-takes-too-long": Case(
         [go("silence", timeoutSeconds=60, idempotent=True)],
         "TimedOut",
-        "15 s",
+        "30 s",
         ["MCPServer faulty"],
         ["Raise timeoutSeconds of the run"],
-        run={"timeoutSeconds": 15},
+        run={"timeoutSeconds": 30},
     ),
     "a-result-that-is-too-large": Case(
         [go("huge")],
@@ -270,10 +253,9 @@ CASES = {
 @pytest.fixture(scope="module")
 def failures(space: Space) -> Space:
     """All runs, on their way to their failures."""
-    sources = {name: (SERVERS / name).read_text() for name in ("faults_http.py", "misbehaving.py")}
     key = {"api-key": base64.b64encode(SECRET.encode()).decode()}
     space.apply(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "programs"}, "data": sources},
+        the_programs(),
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "data": key},
         by_http("faulty", env=KEY),
         by_http("hungry", resources={"requests": {"memory": "64Mi"}, "limits": {"memory": "64Mi"}}),
@@ -295,7 +277,7 @@ def failures(space: Space) -> Space:
         eventually(f"the end of {server}", lambda server=server: not answers(space, server))
     space.wait_for_reason("sleepy", "ScaledToZero")
     space.wait_for_reason("broken", "ProcessExited")
-    space.execute("deploy/program", "touch", GATE)
+    let_go(space)
     return space
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.release import moment
-from tests.e2e.space import Space
+from tests.e2e.space import Space, eventually
 from tests.objects import a_run, condition
 
 REPOSITORY = "/workspace/field-notes"
@@ -71,7 +71,7 @@ def test_the_hour_is_the_hour_of_the_run(examples: Space) -> None:
     words = status["outputs"]["greeting"].removeprefix("Hello! In Asia/Tokyo it is ").removesuffix(".")
     told = datetime.fromisoformat(words)
     assert told.utcoffset() == timedelta(hours=9)
-    assert abs(moment(words) - moment(status["completionTime"])) < timedelta(minutes=1)
+    assert abs(moment(words) - moment(status["completionTime"])) < timedelta(minutes=10)
 
 
 def test_the_commit_is_in_the_repository(examples: Space, note: dict[str, Any]) -> None:
@@ -128,8 +128,11 @@ def test_kubectl_get_reads_well(examples: Space) -> None:
 
 
 def test_kubectl_describe_tells_what_happened_once_and_in_order(examples: Space) -> None:
-    events = examples.events("WorkflowRun", "field-notes-1")
-    reasons = [event["reason"] for event in events]
+    def told() -> list[str] | None:
+        reasons = [event["reason"] for event in examples.events("WorkflowRun", "field-notes-1")]
+        return reasons if "Succeeded" in reasons else None
+
+    reasons = eventually("the event of the end", told)
     assert reasons[-2:] == ["Admitted", "Succeeded"]
     assert len(reasons) == len(set(reasons)), reasons
     described = examples.kubectl("describe", "mrun", "field-notes-1")

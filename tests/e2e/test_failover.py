@@ -8,28 +8,22 @@ import pytest
 
 from tests.e2e import release
 from tests.e2e.release import Release
+from tests.e2e.servers import by_stdio, hold, let_go, the_programs
 from tests.e2e.space import Space, eventually
-from tests.objects import DEMO_IMAGE, a_run, a_server
-
-STDIO = {"image": DEMO_IMAGE, "command": "mcp-server-everything"}
-
-
-def a_long_run(name: str, seconds: int) -> dict[str, object]:
-    """A run whose only call takes so long."""
-    call = {"name": "work", "server": "everything", "tool": "trigger-long-running-operation"}
-    return a_run(name, template={"tasks": [call | {"arguments": {"duration": seconds, "steps": 2}}]})
+from tests.objects import a_run
 
 
 @pytest.fixture(scope="module")
 def orphaned(space: Space, operator: Release) -> tuple[Space, str]:
-    """Two runs, one under way when the leader is killed and one made just after; and the leader's name."""
-    space.apply(a_server("everything", stdio=STDIO))
-    space.wait("msrv/everything", "Ready")
-    space.apply(a_long_run("under-way", 8))
-    space.wait_for("mrun/under-way", "{.status.runner.podName}")
+    """Two runs, one under way until the leader is killed and one made just after; and the leader's name."""
+    space.apply(the_programs(), by_stdio())
+    space.wait("msrv/program", "Ready")
+    space.apply(a_run("under-way", template={"tasks": [hold("work")]}))
+    space.wait_for("mrun/under-way", "{.status.tasks[0].phase}", "Running")
     killed = operator.leader()
     operator.space.kubectl("delete", "pod", killed, "--grace-period=0", "--force", "--wait=false")
-    space.apply(a_long_run("made-meanwhile", 1))
+    space.apply(a_run("made-meanwhile", template={"tasks": [hold("work")]}))
+    let_go(space)
     return space, killed
 
 

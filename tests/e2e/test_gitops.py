@@ -71,7 +71,7 @@ def test_an_upgrade_to_the_same_rolls_no_pod(settled: Space, operator: Release) 
 
     before, generation = pods(), operator.space.get("deployment", release.NAME)["metadata"]["generation"]
     for _ in range(2):
-        helm(settled, "upgrade", release.NAME, str(CHART), "--reuse-values", "--wait", "--timeout=2m")
+        helm(settled, "upgrade", release.NAME, str(CHART), "--reuse-values", "--wait", "--timeout=5m")
     assert pods() == before
     assert operator.space.get("deployment", release.NAME)["metadata"]["generation"] == generation
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import pytest
 
 from tests.e2e.release import GATEWAY_PORT, PORT, Release, Samples
-from tests.e2e.space import Space
+from tests.e2e.space import Space, eventually
 from tests.objects import a_run, a_server, a_task, a_template
 
+DURATION = "mcp_orchestrator_workflow_duration_seconds"
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 WORKFLOW = {
     "mcp_orchestrator_workflow_executions_total": (COUNTER, ("status", "workflow_type")),
-    "mcp_orchestrator_workflow_duration_seconds": (HISTOGRAM, ("workflow_type",)),
+    DURATION: (HISTOGRAM, ("workflow_type",)),
     "mcp_orchestrator_active_workflows": (GAUGE, ()),
     "mcp_orchestrator_waiting_workflows": (GAUGE, ()),
 }
@@ -87,7 +88,13 @@ def scrapes(space: Space, operator: Release) -> Scrapes:
     space.apply(a_run("good", **reference), a_run("bad", **reference, parameters={"zone": "Nowhere/AtAll"}))
     statuses = [space.finish(run)["status"] for run in ("good", "bad")]
     assert [status["phase"] for status in statuses] == ["Succeeded", "Failed"]
-    texts = scrape()
+
+    def counted() -> tuple[str, str] | None:
+        """The ends of the runs are counted after they are written."""
+        texts = scrape()
+        return texts if Samples(texts[0]).value(f"{DURATION}_count", workflow_type=workflow) == 2 else None
+
+    texts = eventually("both runs are counted", counted)
     return Scrapes(
         workflow=workflow,
         before=Samples(before),
@@ -144,9 +151,8 @@ def test_each_run_is_counted_once_by_its_outcome(scrapes: Scrapes) -> None:
 
 
 def test_the_duration_is_what_the_runs_say(scrapes: Scrapes) -> None:
-    duration = "mcp_orchestrator_workflow_duration_seconds"
-    assert scrapes.grown(f"{duration}_count", workflow_type=scrapes.workflow) == 2
-    total = scrapes.grown(f"{duration}_sum", workflow_type=scrapes.workflow)
+    assert scrapes.grown(f"{DURATION}_count", workflow_type=scrapes.workflow) == 2
+    total = scrapes.grown(f"{DURATION}_sum", workflow_type=scrapes.workflow)
     assert total == pytest.approx(scrapes.milliseconds / 1000)
 
 

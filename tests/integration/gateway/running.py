@@ -39,7 +39,7 @@ class Gateway:
 
     async def get(self, path: str) -> httpx.Response:
         async with httpx.AsyncClient(trust_env=False) as client:
-            return await client.get(f"http://127.0.0.1:{self.port}{path}", timeout=10)
+            return await client.get(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE_SECONDS)
 
     async def status(self) -> dict[str, Any]:
         response = await self.get("/status")
@@ -58,8 +58,13 @@ class Gateway:
     async def ready(self) -> dict[str, Any]:
         return await self.status_when("a good check", lambda report: report["ok"])
 
-    async def failed(self) -> dict[str, Any]:
-        return await self.status_when("a failed check", lambda report: report["error"])
+    async def failed(self, kind: str = "") -> dict[str, Any]:
+        """The report of a failed check, with an error of that class or of any."""
+
+        def holds(report: dict[str, Any]) -> bool:
+            return bool(report["error"]) and kind in ("", report["error"]["class"])
+
+        return await self.status_when(f"a failed check {kind}", holds)
 
     async def metric(self, name: str, **labels: str) -> float:
         pairs = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))

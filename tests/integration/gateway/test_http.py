@@ -8,12 +8,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
 from mcp import Client, MCPError
 from tests.integration.gateway.running import SERVERS, run_gateway
 from tests.servers.rubbish_http import serving
+from tests.waiting import PATIENCE_SECONDS
 
 
 @asynccontextmanager
@@ -23,7 +25,7 @@ async def http_server(port: int = 0) -> AsyncIterator[int]:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             line = await process.stdout.readline()
         yield int(line.split()[-1])
     finally:
@@ -96,11 +98,12 @@ async def test_a_session_that_the_server_forgot_is_opened_again_without_an_error
 async def test_one_broken_exchange_does_not_end_the_others() -> None:
     async with (
         http_server() as port,
-        run_gateway({"http": {"url": f"http://127.0.0.1:{port}/mcp"}, "timeoutSeconds": 0.5}) as gateway,
+        run_gateway({"http": {"url": f"http://127.0.0.1:{port}/mcp"}}) as gateway,
     ):
         await gateway.ready()
         async with Client(gateway.url) as client:
-            slow = asyncio.create_task(client.call_tool("slow", {"seconds": 20}))
+            limit: Any = {"mcp-orchestrator.io/timeout-seconds": 0.5}
+            slow = asyncio.create_task(client.call_tool("slow", {"seconds": 600}, meta=limit))
             for number in range(5):
                 assert (await client.call_tool("add", {"a": number, "b": 1})).structured_content == {
                     "result": number + 1

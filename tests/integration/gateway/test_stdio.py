@@ -16,6 +16,7 @@ import pytest_asyncio
 from mcp import Client, MCPError
 from mcp_types import CallToolResult, TextContent
 from tests.integration.gateway.running import Gateway, eventually, run_gateway, stdio
+from tests.waiting import PATIENCE_SECONDS
 
 ERAS = pytest.mark.parametrize("era", ["legacy", "2026-07-28", "auto"])
 TIME = {"stdio": {"command": str(Path(sys.executable).parent / "mcp-server-time"), "args": ["--local-timezone", "UTC"]}}
@@ -57,10 +58,9 @@ def children(pid: int) -> list[int]:
 
 def is_running(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
@@ -253,7 +253,7 @@ async def test_a_server_that_can_not_be_started_again_is_an_error_and_never_an_e
             assert (await client.call_tool("add", {"a": 1, "b": 1})).structured_content == {"result": 2}
 
 
-@pytest.mark.parametrize(("limit", "meta"), [(0.3, {}), (30, {"mcp-orchestrator.io/timeout-seconds": 0.3})])
+@pytest.mark.parametrize(("limit", "meta"), [(3, {}), (30, {"mcp-orchestrator.io/timeout-seconds": 3})])
 async def test_a_call_beyond_its_limit_ends_with_a_timeout_and_stops_the_work(
     limit: float, meta: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -261,7 +261,7 @@ async def test_a_call_beyond_its_limit_ends_with_a_timeout_and_stops_the_work(
     async with run_gateway({**stdio("misbehaving.py"), "timeoutSeconds": limit}) as gateway:
         await gateway.ready()
         async with Client(gateway.url) as client:
-            with pytest.raises(MCPError, match=r"no answer within 0\.3 s") as caught:
+            with pytest.raises(MCPError, match="no answer within 3 s") as caught:
                 await client.call_tool("slow", {"seconds": 100, "mark": str(mark)}, meta=meta)  # type: ignore[arg-type]
 
             async def cancelled() -> bool:
@@ -273,11 +273,11 @@ async def test_a_call_beyond_its_limit_ends_with_a_timeout_and_stops_the_work(
 
 
 async def test_a_client_may_ask_for_more_time_than_the_server_has_by_default() -> None:
-    async with run_gateway({**stdio("misbehaving.py"), "timeoutSeconds": 0.2}) as gateway:
+    async with run_gateway({**stdio("misbehaving.py"), "timeoutSeconds": 1}) as gateway:
         await gateway.ready()
         async with Client(gateway.url) as client:
-            more: Any = {"mcp-orchestrator.io/timeout-seconds": 30}
-            assert text(await client.call_tool("slow", {"seconds": 0.6}, meta=more)) == "done"
+            more: Any = {"mcp-orchestrator.io/timeout-seconds": 60}
+            assert text(await client.call_tool("slow", {"seconds": 1.5}, meta=more)) == "done"
 
 
 async def test_a_time_out_beyond_all_numbers_is_as_long_as_any_may_be(gateway: Gateway) -> None:
@@ -299,7 +299,7 @@ async def test_a_client_that_goes_away_stops_the_work(gateway: Gateway, tmp_path
         work = asyncio.create_task(
             client.call_tool("slow", {"seconds": 100, "mark": str(mark)}, progress_callback=note)
         )
-        await asyncio.wait_for(started.wait(), 30)
+        await asyncio.wait_for(started.wait(), PATIENCE_SECONDS)
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
 
@@ -337,13 +337,13 @@ async def test_the_process_gets_the_containers_environment_without_the_gateways(
 @pytest.mark.parametrize(
     "source", [stdio("misbehaving.py"), stdio("raw_stdio.py", "--ignore-eof")], ids=["polite", "stubborn"]
 )
-async def test_sigterm_ends_the_gateway_and_its_process_within_seconds(source: dict[str, Any]) -> None:
+async def test_sigterm_ends_the_gateway_and_its_process(source: dict[str, Any]) -> None:
     async with run_gateway(source) as gateway:
         await gateway.ready()
         (child,) = children(gateway.process.pid)
         assert is_running(child)
         gateway.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await gateway.process.wait() == 0
         assert not is_running(child)
 
@@ -356,7 +356,7 @@ async def test_sigterm_ends_a_gateway_whose_server_never_answered() -> None:
 
         (child,) = await eventually("the start of the process", started)
         gateway.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await gateway.process.wait() == 0
         assert not is_running(child)
 
@@ -374,7 +374,7 @@ async def a_slow_call(gateway: Gateway, seconds: float) -> asyncio.Task[CallTool
             return await client.call_tool("slow", {"seconds": seconds}, progress_callback=note)
 
     task = asyncio.create_task(work())
-    await asyncio.wait_for(started.wait(), 30)
+    await asyncio.wait_for(started.wait(), PATIENCE_SECONDS)
     return task
 
 
@@ -385,7 +385,7 @@ async def test_calls_in_flight_come_to_their_end_after_sigterm() -> None:
         task = await a_slow_call(gateway, 3)
         gateway.process.send_signal(signal.SIGTERM)
         assert (await task).is_error is False
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await gateway.process.wait() == 0
 
 
@@ -394,7 +394,7 @@ async def test_calls_in_flight_that_take_too_long_end_with_the_gateway() -> None
         await gateway.ready()
         task = await a_slow_call(gateway, 400)
         gateway.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await gateway.process.wait() == 0
             await asyncio.gather(task, return_exceptions=True)
         assert task.exception() is not None

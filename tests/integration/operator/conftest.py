@@ -252,6 +252,11 @@ class World:
             await asyncio.sleep(0.05)
 
 
+def is_seen(found: Json) -> bool:
+    """Whether the operator has seen the object as it is now."""
+    return bool(found["status"].get("observedGeneration") == found["metadata"]["generation"])
+
+
 @contextlib.asynccontextmanager
 async def undeletable(client: Client, resource: Resource, probe: Json) -> AsyncIterator[None]:
     """A policy of the cluster under which objects of that kind, in the namespace of `probe`, that have the label `keep`

@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp_orchestrator.cluster import resources
 from tests import cluster
-from tests.integration.operator.conftest import NOWHERE, World, undeletable
+from tests.integration.operator.conftest import NOWHERE, World, is_seen, undeletable
 from tests.objects import a_run, a_server, a_template, condition
 from tests.oracles import kstatus
 from tests.waiting import eventually
@@ -105,9 +105,7 @@ async def test_a_run_may_get_another_time_to_live_after_its_end(running: World) 
     await ready(running)
     await ended(running, "run")
     await running.apply(a_run("run", templateRef={"name": "clock"}, ttlSecondsAfterFinished=60))
-    edited = await running.until(
-        RUNS, "run", "seen", lambda run: run["status"]["observedGeneration"] == run["metadata"]["generation"] == 2
-    )
+    edited = await running.until(RUNS, "run", "seen", lambda run: is_seen(run) and run["metadata"]["generation"] == 2)
     assert kstatus.verdict(edited) == "Current"
     assert condition(edited, "Finished")["observedGeneration"] == 2
     await running.pass_time("clock", seconds=61)
@@ -136,7 +134,7 @@ async def test_a_run_that_may_not_be_deleted_holds_no_other_up(running: World) -
 async def test_nothing_is_left_of_runs_that_were_deleted_in_any_state(world: World, kubeconfig: Path) -> None:
     async with world.operator(max_concurrent_workflows=2):
         await ready(world)
-        before = everything(kubeconfig, world.namespace)
+        before = await everything_made_by_others(kubeconfig, world.namespace)
         await ended(world, "succeeded")
         await a_pack(world, await ended(world, "with-results"))
         await world.apply(a_run("failed", templateRef={"name": "clock"}, parameters={"no": "such"}))
@@ -164,6 +162,20 @@ async def test_nothing_is_left_of_runs_that_were_deleted_in_any_state(world: Wor
             }
 
         await eventually("all is gone", left)
+
+
+async def everything_made_by_others(kubeconfig: Path, namespace: str) -> set[str]:
+    """All objects of the namespace, once the cluster has made its own of them for a namespace and for a Service."""
+    found: set[str] = set()
+
+    async def made() -> bool:
+        nonlocal found
+        found = everything(kubeconfig, namespace)
+        expected = ("configmap/kube-root-ca.crt", "endpoints/time", "endpointslice.discovery.k8s.io/time-")
+        return all(any(name.startswith(start) for name in found) for start in expected)
+
+    await eventually("what the cluster makes", made)
+    return found
 
 
 def everything(kubeconfig: Path, namespace: str) -> set[str]:

@@ -159,6 +159,7 @@ async def test_a_job_that_was_deleted_under_its_runner_says_what_to_do(once: Wor
     await once.apply(a_run())
     run = await once.until_phase("run", "Running")
     await once.play_runner("run")
+    await once.until(resources.JOBS, run["status"]["jobName"], "created", lambda job: job)
     await once.client.delete(resources.JOBS, run["status"]["jobName"], once.namespace)
     ended = await once.until_phase("run", "Failed")
 

@@ -40,8 +40,8 @@ async def test_an_operator_deletes_what_is_over_and_leaves_what_stands(world: Wo
     store = ClusterStore(client, namespace, "run")
     await write(client, namespace, 1, OVER)
     await write(client, namespace, 2, FOREVER)
-    await store.put(key(3), b"answer", 60)
-    assert await store.lock(key(4), 30)
+    await store.put(key(3), b"answer", 3600)
+    assert await store.lock(key(4), 3600)
 
     async def tidy() -> bool:
         return await numbers(client, namespace) == [3, 4]
@@ -70,7 +70,7 @@ async def test_of_too_many_the_oldest_go(world: World, most: int, left: list[int
     store = ClusterStore(world.client, world.namespace, "run")
     for number in (1, 2, 3):
         # Made within one second they are told apart by their names.
-        await store.put(key(number), b"x" * store.most_bytes, 60)
+        await store.put(key(number), b"x" * store.most_bytes, 3600)
     await of_answers(world.client, (world.namespace,), most).tidy()
     assert await numbers(world.client, world.namespace) == left
 

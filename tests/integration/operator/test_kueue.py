@@ -85,17 +85,16 @@ async def test_a_run_whose_pod_kueue_takes_away_waits_again_and_goes_on_as_anoth
         assert (status["tasks"], status["servers"][0]["name"]) == (tasks, "time")
         assert status["jobName"] != before["metadata"]["name"]
         assert (await job_of(queued))["spec"]["suspend"] is True
-
-        async def gone(name: str = before["metadata"]["name"]) -> bool:
-            return not await queued.get(JOBS, name)
-
-        await eventually("the end of the Job before", gone)
+        await queued.until_gone(JOBS, before["metadata"]["name"])
         await kueue_says(queued, suspend=False)
         await queued.until_phase("run", "Running")
         runner = {"podName": "pod", "podUid": f"uid-{attempt}", "attempt": attempt, "startTime": "2026-01-02T03:04:05Z"}
         await queued.play_runner("run", tasks=tasks, runner=runner)
 
-    assert await pods_of(queued, first["metadata"]["name"]) == []
+    async def without_pods() -> bool:
+        return not await pods_of(queued, first["metadata"]["name"])
+
+    await eventually("the end of the first pod", without_pods)
     assert len(await queued.jobs()) == 1
     ended = {**runner, "outcome": "Succeeded"}
     await queued.play_runner("run", tasks=[{"name": "now", "phase": "Succeeded"}], runner=ended)
@@ -127,7 +126,7 @@ async def test_a_run_that_waits_in_the_wrong_queue_is_helped_by_another_label_or
     job = await job_of(queued)
     assert job["metadata"]["labels"].get("kueue.x-k8s.io/queue-name") == queue
     assert job["spec"]["suspend"] is bool(queue)
-    assert before not in [one["metadata"]["name"] for one in await queued.jobs()]
+    await queued.until_gone(JOBS, before)
     if queue:
         await kueue_says(queued, suspend=False)
         await queued.until_phase("run", "Running")
@@ -148,6 +147,7 @@ async def test_the_job_of_an_earlier_attempt_is_deleted_also_by_another_operator
         await kueue_says(world, suspend=True)
         await world.until(RUNS, "run", "again", lambda run: run["status"].get("attempt") == 2)
         await job_of(world)
+        await world.until_gone(JOBS, first["metadata"]["name"])
     # As if the operator had been killed between the status and the deletion.
     left = {name: first[name] for name in ("apiVersion", "kind", "spec")}
     known = ("name", "namespace", "labels", "ownerReferences")
@@ -155,12 +155,7 @@ async def test_the_job_of_an_earlier_attempt_is_deleted_also_by_another_operator
     left["spec"] = {"suspend": True, "template": first["spec"]["template"]}
     for side in (left["metadata"], left["spec"]["template"]["metadata"]):
         side["labels"] = {name: value for name, value in side["labels"].items() if "controller-uid" not in name}
-
-    async def gone() -> bool:
-        return not await world.get(JOBS, first["metadata"]["name"])
-
-    await eventually("the end of the Job before", gone)
     await world.client.create(JOBS, left)
     async with world.operator():
-        await eventually("the end of the Job before", gone)
+        await world.until_gone(JOBS, first["metadata"]["name"])
     assert len(await world.jobs()) == 1

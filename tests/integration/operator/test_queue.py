@@ -11,7 +11,7 @@ from typing import Any
 from mcp_orchestrator import telemetry
 from mcp_orchestrator.cluster import resources
 from tests.e2e import programs
-from tests.integration.operator.conftest import NOWHERE, Json, World
+from tests.integration.operator.conftest import NOWHERE, Json, World, is_seen
 from tests.integration.operator.test_runs import RUNS, ready
 from tests.objects import a_run, a_server, a_template
 from tests.waiting import eventually
@@ -37,7 +37,7 @@ async def test_the_higher_priority_goes_first_and_can_be_given_while_a_run_waits
             await world.apply(run_of(name, priority=priority))
             await world.until_phase(name, "Queued")
         await world.client.merge(RUNS, "raised", world.namespace, {"spec": {"priority": "high"}}, manager="kubectl")
-        await world.until(RUNS, "raised", "seen", lambda run: run["status"]["observedGeneration"] == 2)
+        await world.until(RUNS, "raised", "seen", is_seen)
 
         order = []
         for before in ("first", "raised", "plain"):
@@ -102,7 +102,9 @@ async def test_limits_of_a_template_and_of_a_server_hold_and_act_as_soon_as_they
     await running.apply(a_template(pod=NOWHERE))
     await running.until_phase("a2", "Running")
     # A limit that is lowered stops nobody.
-    await running.apply(a_template(pod=NOWHERE, concurrency={"maxRuns": 0}), run_of("a3"))
+    await running.apply(a_template(pod=NOWHERE, concurrency={"maxRuns": 0}))
+    await running.until(resources.WORKFLOW_TEMPLATES, "clock", "seen", is_seen)
+    await running.apply(run_of("a3"))
     held = await running.until_condition(RUNS, "a3", "Admitted", "False", "TemplateLimit")
     assert held["status"]["message"] == "waits: WorkflowTemplate clock has its limit of runs set to 0"
     assert (await running.get(RUNS, "a2"))["status"]["phase"] == "Running"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from mcp_orchestrator.api.base import RUNNER_MANAGER
 from mcp_orchestrator.cluster import resources
 from mcp_orchestrator.cluster.config import Connection
+from mcp_orchestrator.controllers.operator import Operator
 from tests.integration.operator.conftest import NOWHERE, World
 from tests.objects import a_run, a_server, a_task, a_template, condition
 from tests.waiting import eventually
@@ -120,10 +122,30 @@ async def test_a_job_that_is_deleted_under_its_runner_fails_the_run(running: Wor
     await ready(running)
     await running.apply(a_run())
     run = await running.until_phase("run", "Running")
+    await running.until(resources.JOBS, run["status"]["jobName"], "created", lambda job: job)
     await running.play_runner("run")
     await running.client.delete(resources.JOBS, run["status"]["jobName"], running.namespace)
     ended = await running.until_phase("run", "Failed")
     assert condition(ended, "Succeeded")["reason"] == "JobDeleted"
+
+
+async def test_a_runner_that_began_is_known_though_the_end_of_its_job_is_seen_first(world: World) -> None:
+    """Two watches tell of runs and of Jobs, and neither waits for the other."""
+    async with world.operator():
+        await ready(world)
+    await world.apply(a_run())
+    hard_of_hearing = Operator(world.settings, world.client, world.probes)
+    await hard_of_hearing.sync()
+    tasks = hard_of_hearing.start()  # without kopf, and so without news of runs
+    run = await world.until_phase("run", "Running")
+    await world.until(resources.JOBS, run["status"]["jobName"], "created", lambda found: found)
+    await world.play_runner("run")
+    await world.client.delete(resources.JOBS, run["status"]["jobName"], world.namespace)
+    ended = await world.until_phase("run", "Failed")
+    assert condition(ended, "Succeeded")["reason"] == "JobDeleted"
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def test_a_job_that_is_deleted_before_its_runner_began_is_made_again(running: World) -> None:

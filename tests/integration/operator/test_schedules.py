@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp_orchestrator import settings
 from mcp_orchestrator.cluster import resources
-from tests.integration.operator.conftest import NOWHERE, World
+from tests.integration.operator.conftest import NOWHERE, World, is_seen
 from tests.objects import a_server, a_template
 from tests.waiting import eventually
 
@@ -141,6 +141,7 @@ async def test_of_scheduled_runs_ten_are_kept(running: World) -> None:
     await running.apply(
         a_template(pod=NOWHERE, parameters=[{"name": "no"}], schedules=[HOURLY | {"parameters": {"no": 1}}])
     )
+    await running.until(TEMPLATES, "clock", "seen", is_seen)
     for hour in range(12):
         await running.pass_time("clock", hours=1)
         await until_next(running, f"2030-01-01T{11 + hour}:00:00Z")

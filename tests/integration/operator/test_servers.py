@@ -64,6 +64,7 @@ async def test_a_deployment_that_was_edited_or_deleted_comes_back(running: World
     await running.until_condition(SERVERS, "time", "Ready", "True")
     edited = await running.get(resources.DEPLOYMENTS, "time")
     edited["spec"]["template"]["spec"]["containers"][0]["image"] = "somebody/elses:1"
+    del edited["metadata"]["resourceVersion"]  # whatever became of its status meanwhile
     await running.client.replace(resources.DEPLOYMENTS, edited)
 
     def image(found: dict[str, object]) -> object:

@@ -81,12 +81,14 @@ async def hold(until: str) -> str:
 
 
 @server.tool()
-async def crowd(seconds: float) -> int:
-    """The most calls of this tool that were under way at the same time, so far."""
+async def crowd(least: int, seconds: float) -> int:
+    """The most calls of this tool that were under way at the same time, so far: waits for that many, and a while."""
     global inside, most_inside
     inside += 1
     most_inside = max(most_inside, inside)
     try:
+        while most_inside < least:  # noqa: ASYNC110 - nothing else is waiting in a test server
+            await asyncio.sleep(0.05)
         await asyncio.sleep(seconds)
     finally:
         inside -= 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import cluster
+from tests.waiting import PATIENCE_SECONDS
 
 from mcp_orchestrator.api.base import API_VERSION, RUNNER_MANAGER
 
@@ -19,7 +20,6 @@ POD = f"{JOB}-abcde"
 UID = "8a1c3b52-0000-4000-8000-000000000001"
 READABLE = ("mine", *(f"s{n}" for n in range(9)))
 """Names of the Secrets and ConfigMaps that alice may read."""
-PATIENCE_SECONDS = 30.0
 OWN = {"progress": "1/1", "tasks": [{"name": "a", "phase": "Succeeded", "result": {"n": None}}], "outputs": {"o": 1}}
 RBAC = {"apiGroup": "rbac.authorization.k8s.io"}
 

@@ -35,13 +35,13 @@ def rights(run: Place) -> None:
 async def test_a_runner_can_do_with_its_rights_all_that_its_store_does(run: Place, connection: Connection) -> None:
     async with clusterstore.client(replace(connection, headers={"Impersonate-User": runner(run.namespace)})) as client:
         one, other = (ClusterStore(client, run.namespace, name) for name in ("one", "other"))
-        unlock = await one.lock("1" * 64, 30)
+        unlock = await one.lock("1" * 64, 600)
         assert unlock
-        assert await other.lock("1" * 64, 30) is None
+        assert await other.lock("1" * 64, 600) is None
         await unlock()
-        assert await other.lock("1" * 64, 30)
+        assert await other.lock("1" * 64, 600)
         for key in ("1" * 64, "2" * 64):
-            await other.put(key, b"answer", 60)
+            await other.put(key, b"answer", 600)
             assert await one.get(key) == b"answer"
 
 

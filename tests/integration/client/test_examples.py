@@ -32,7 +32,7 @@ def run(path: str, directory: str, name: str = "") -> Any:
     words = ["run", "--local", "-f", EXAMPLES / directory, *([name] if name else []), "-o", "json"]
     command = [sys.executable, "-m", "mcp_orchestrator", *words]
     environ = {**os.environ, "PATH": path}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ, timeout=110)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ, timeout=200)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     return json.loads(done.stdout)
 

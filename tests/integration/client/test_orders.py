@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from tests.objects import a_run, a_task, a_template
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 from mcp_orchestrator import MCPOrchestrator
 from mcp_orchestrator.api.base import OPERATOR_MANAGER
@@ -91,7 +91,7 @@ class Space:
 
 
 async def ended(process: asyncio.subprocess.Process) -> Done:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         out, told = await process.communicate()
     return Done(process.returncode or 0, out.decode(), told.decode())
 
@@ -100,7 +100,7 @@ async def read_until(process: asyncio.subprocess.Process, words: str) -> list[st
     """The lines that it prints, up to one with those words."""
     assert process.stdout
     lines: list[str] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not lines or words not in lines[-1]:
             lines.append((await process.stdout.readline()).decode())
             assert lines[-1], f"{words!r} was not told: {lines}"

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from mcp import Client, MCPError
 from tests.integration.gateway.running import SERVERS, run_gateway
+from tests.ports import free_port
 from tests.servers.rubbish_http import serving
 from tests.waiting import PATIENCE_SECONDS
 
@@ -59,7 +60,7 @@ async def test_a_container_in_the_pod_is_reached_in_every_pair_of_revisions(prot
 
 @pytest.mark.parametrize("protocol", ["2025-11-25", "2026-07-28"])
 async def test_a_container_that_restarts_is_an_error_meanwhile_and_works_again(protocol: str) -> None:
-    async with http_server() as port:
+    async with http_server(free_port()) as port:
         config = {"http": {"url": f"http://127.0.0.1:{port}/mcp"}, "protocol": protocol}
         async with run_gateway(config) as gateway:
             await gateway.ready()
@@ -81,7 +82,7 @@ async def test_a_container_that_restarts_is_an_error_meanwhile_and_works_again(p
 async def test_a_session_that_the_server_forgot_is_opened_again_without_an_error() -> None:
     config = {"protocol": "2025-11-25", "healthCheck": {"intervalSeconds": 3600}}
     async with (
-        http_server() as port,
+        http_server(free_port()) as port,
         run_gateway({**config, "http": {"url": f"http://127.0.0.1:{port}/mcp"}}) as gateway,
     ):
         await gateway.ready()

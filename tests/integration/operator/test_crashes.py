@@ -16,7 +16,7 @@ from mcp_orchestrator.planning.children import manifests
 from mcp_orchestrator.planning.runs import endings
 from tests.integration.operator.conftest import NOWHERE, Json, World
 from tests.objects import a_run, a_server, a_template, condition
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 WRITES_BEFORE_THE_CRASH = range(7)
 WRITES_WITH_A_KEY = range(8)
@@ -44,15 +44,15 @@ class Crash:
         self._left -= 1
 
 
-async def live_until_the_crash(world: World, writes: int) -> bool:
-    """An operator that dies after so many writes, or soon if it has no more to do; whether it came so far."""
+async def live_until_the_crash(world: World, writes: int, patience_seconds: float = PATIENCE_SECONDS) -> bool:
+    """An operator that dies after so many writes, or when patience is at its end; whether it came so far."""
     crash = Crash(writes)
     async with Client(world.connection, gate=crash.check) as client:
         operator = Operator(world.settings, client, world.probes)
         await operator.sync()
         doomed = operator.start()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(patience_seconds):
                 await crash.reached.wait()
         for task in doomed:
             task.cancel()
@@ -71,7 +71,7 @@ async def make_ready(world: World, pod: Json) -> None:
 async def test_a_crash_after_any_write_leads_to_the_same_end(world: World, writes: int) -> None:
     await make_ready(world, NOWHERE)
     await world.apply(a_run())
-    await live_until_the_crash(world, writes)
+    assert await live_until_the_crash(world, writes)
     async with world.operator():
         run = await world.until_phase("run", "Running")
         await world.until(resources.JOBS, run["status"]["jobName"], "created", lambda found: found)
@@ -89,7 +89,7 @@ def a_run_with_a_key(name: str) -> Json:
 async def test_a_crash_after_any_write_of_a_run_with_a_key_executes_it_once(world: World, writes: int) -> None:
     await make_ready(world, NOWHERE)
     await world.apply(a_run_with_a_key("run"))
-    await live_until_the_crash(world, writes)
+    assert await live_until_the_crash(world, writes)
     await world.apply(a_run_with_a_key("other"))
     async with world.operator():
         (job,) = await eventually("a Job", world.jobs)
@@ -146,7 +146,8 @@ async def test_a_crash_after_any_write_of_another_attempt_skips_none_and_makes_o
     await world.client.delete(resources.MCP_SERVERS, "time", world.namespace)
     for attempt in range(2, ATTEMPTS + 1):
         await lose_the_pod(world, attempt - 1)
-        assert await live_until_the_crash(world, writes) == (writes < WRITES_OF_AN_ATTEMPT[-1])
+        left = writes < WRITES_OF_AN_ATTEMPT[-1]
+        assert await live_until_the_crash(world, writes, PATIENCE_SECONDS if left else 2) == left
         async with world.operator():
             await until_attempt(world, attempt)
             if attempt == ATTEMPTS:

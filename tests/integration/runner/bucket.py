@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.ports import free_port
 from tests.waiting import eventually
 
 from console.progress import Progress
@@ -113,10 +114,3 @@ def _certificate(
         .sign(issuer_key, hashes.SHA256())
         .public_bytes(serialization.Encoding.PEM)
     )
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redis.asyncio import Redis
-from tests.integration.runner.bucket import free_port
+from tests.ports import free_port
 from tests.waiting import eventually
 
 from console.progress import Progress

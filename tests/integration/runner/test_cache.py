@@ -15,10 +15,11 @@ from tests.builders import a_spec, a_task
 from tests.integration.runner import keyvalue
 from tests.integration.runner.cachestores import InCluster, Place, Valkey
 from tests.unit.runner.scripted_tools import Records, ScriptedTools, after, failing, in_turn, servers
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 from mcp_orchestrator.api.cache import CacheUse, TaskCache
 from mcp_orchestrator.cluster.config import Connection
+from mcp_orchestrator.runner.cache import clusterstore, redisstore
 from mcp_orchestrator.runner.cache.sealing import Seal
 from mcp_orchestrator.runner.cache.sharing import Cache
 from mcp_orchestrator.runner.engine import execute
@@ -26,6 +27,13 @@ from mcp_orchestrator.runner.engine import execute
 RUNS = 50
 SECRET = b"the key of the cache"
 KEY, OTHER_KEY = "1" * 64, "2" * 64
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a machine on which fifty at once take longer than a run waits for one."""
+    for module in (clusterstore, redisstore):
+        monkeypatch.setattr(module, "PATIENCE_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest_asyncio.fixture
@@ -48,7 +56,7 @@ async def a_run(
     place: Place, tools: ScriptedTools, secret: bytes = b"", *, refresh: bool = False, **arguments: Any
 ) -> Records:
     """A whole engine with a store of its own, as a runner has."""
-    workflow = a_spec(a_task("a", cache=TaskCache(ttl_seconds=60), arguments=arguments))
+    workflow = a_spec(a_task("a", cache=TaskCache(ttl_seconds=3600), arguments=arguments))
     records = Records(secret=secret)
     async with place.store() as store:
         await execute.execute(
@@ -57,7 +65,7 @@ async def a_run(
             execute.Surroundings(servers(workflow)),
             tools,
             records,
-            timeout_seconds=60,
+            timeout_seconds=600,
             cache=Cache(store, place.namespace, SECRET, refresh=refresh),
         )
     return records
@@ -111,7 +119,7 @@ async def test_a_run_goes_on_without_a_store(place: Place, caplog: pytest.LogCap
 
 async def test_a_value_stands_until_its_end(place: Place) -> None:
     async with place.store() as store:
-        await store.put(KEY, b"value", 1)
+        await store.put(KEY, b"value", 3)
         assert await store.get(KEY) == b"value"
 
         async def over() -> bool:

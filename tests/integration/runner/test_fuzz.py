@@ -124,7 +124,7 @@ async def called(raw: bytes, kind: str, options: str = "") -> Answer | CallFaile
         faulty.raw, faulty.raw_type = raw, kind
         async with McpCaller({"x": faulty.url(f"/anything{options}")}, run_uid="r") as caller:
             try:
-                return await caller.call(a_call(timeout_seconds=5))
+                return await caller.call(a_call(timeout_seconds=30))
             except CallFailed as failed:
                 return failed
 

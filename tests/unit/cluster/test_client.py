@@ -234,7 +234,7 @@ async def test_a_silent_server_is_given_up_after_the_time_limit() -> None:
     async with a_silent_port() as url, config.Connection(url).new_session() as session:
         subject = transport.Transport(url, session, gate=None, policy=retry.Policy(tries=1))
         with pytest.raises(errors.Unavailable, match="TimeoutError") as caught:
-            await subject.call(transport.Request("PATCH", "/x", {}, b"{}", timeout_seconds=0.05))
+            await subject.call(transport.Request("PATCH", "/x", {}, b"{}", timeout_seconds=0.5))
     assert caught.value.sent
 
 

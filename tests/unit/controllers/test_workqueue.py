@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.waiting import PATIENCE_SECONDS
 
 from mcp_orchestrator import telemetry
 from mcp_orchestrator.cluster import errors
@@ -230,7 +231,7 @@ async def test_workers_run_side_by_side_but_a_key_never_twice() -> None:
 
     for key in "abcdefghij":
         queue.add(key)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await queue.run(handler, 3)
     assert most == 3
 
@@ -264,7 +265,7 @@ async def test_what_the_handler_says_decides_when_the_key_comes_again(
     queue.add("a")
     task = asyncio.create_task(queue.run(handler, 1, controller_of=lambda _: controller))
     seen = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not task.done():
             await asyncio.sleep(0)
             if clock.calls and not len(queue):
@@ -299,7 +300,7 @@ async def test_shutdown_waits_for_what_is_in_work_and_starts_nothing_more() -> N
     queue.add("c")
     queue.add_after("d", 1)
     may_end.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await task
     assert worked == ["a"]
 
@@ -310,7 +311,7 @@ async def test_cancelling_a_waiting_worker_loses_no_key() -> None:
     await asyncio.sleep(0)
     queue.add("a")
     first.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await second == "a"
 
 

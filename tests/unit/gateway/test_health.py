@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import mcp_types
 import pytest
+from tests.waiting import PATIENCE_SECONDS
 
 from mcp_orchestrator.gateway import config, health, redaction, upstream
 from mcp_orchestrator.gateway.failures import Failure, FailureClass
@@ -58,7 +59,7 @@ async def test_what_is_found_broken_during_a_check_is_looked_at_after_it() -> No
     server.on_list = lambda: again.set() if server.lists > 1 else checks.wake()
     loop = asyncio.create_task(checks.run())
     try:
-        await asyncio.wait_for(again.wait(), 10)
+        await asyncio.wait_for(again.wait(), PATIENCE_SECONDS)
     finally:
         loop.cancel()
 

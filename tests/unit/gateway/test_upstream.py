@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from aiohttp import test_utils, web
+from tests.waiting import PATIENCE_SECONDS
 
 from mcp_orchestrator.gateway import config, health, redaction, upstream
 
@@ -38,7 +39,7 @@ async def test_a_session_that_broke_in_a_notification_is_replaced() -> None:
         server.on_down = down.set
         await checks.check()
         assert not checks.report.ok
-        await asyncio.wait_for(down.wait(), 10)
+        await asyncio.wait_for(down.wait(), PATIENCE_SECONDS)
         await checks.check()
         assert checks.report.ok
         await server.close()

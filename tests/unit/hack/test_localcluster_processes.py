@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.waiting import PATIENCE_SECONDS
 
 from console.problems import Problem
 from localcluster import processes
@@ -30,7 +31,7 @@ def cluster(tmp_path: Path) -> Iterator[Processes]:
 
 
 def eventually(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < end
 
@@ -79,7 +80,7 @@ def test_another_process_with_a_recorded_id_is_left_alone(cluster: Processes) ->
         processes.kill([recorded])
         assert stranger.poll() is None
         processes.kill([dataclasses.replace(recorded, started_ticks=known[0])])
-        assert stranger.wait(10) < 0
+        assert stranger.wait(PATIENCE_SECONDS) < 0
 
 
 def test_other_clusters_processes_are_left_alone(cluster: Processes, tmp_path: Path) -> None:

@@ -16,4 +16,4 @@ def installed() -> Path:
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the suite's command line to its end."""
     program = [npm.NODE, "--no-deprecation", installed() / "dist" / "index.js", *words]
-    return subprocess.run(program, capture_output=True, text=True, check=False, timeout=110)
+    return subprocess.run(program, capture_output=True, text=True, check=False, timeout=200)

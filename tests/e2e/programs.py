@@ -6,9 +6,7 @@ import os
 import subprocess
 import sys
 
-from tests.e2e.space import Space
-
-PATIENCE_SECONDS = 180
+from tests.e2e.space import PATIENCE_SECONDS, Space
 
 
 def command(*arguments: str) -> list[str]:

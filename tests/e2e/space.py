@@ -15,7 +15,7 @@ from tests import cluster
 from tests.objects import condition
 
 EXAMPLES = cluster.ROOT / "examples"
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 300
 """For machines that are busy with other things: what is waited for takes seconds."""
 FINAL_PHASES = ("Succeeded", "Failed", "Cancelled")
 

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e import release
 from tests.e2e.release import Release
 from tests.e2e.servers import by_stdio, hold, let_go, the_programs
-from tests.e2e.space import Space, eventually
+from tests.e2e.space import PATIENCE_SECONDS, Space, eventually
 from tests.objects import a_run
 
 
@@ -48,7 +48,7 @@ def test_another_replica_leads(orphaned: tuple[Space, str], operator: Release) -
     leader = eventually("another leader", lambda: operator.leader() not in ("", killed) and operator.leader())
     assert leader in {pod["metadata"]["name"] for pod in operator.pods()}
     assert "[+]lease ok" in operator.get("/livez")
-    operator.space.kubectl("rollout", "status", f"deployment/{release.NAME}", "--timeout=180s")
+    operator.space.kubectl("rollout", "status", f"deployment/{release.NAME}", f"--timeout={PATIENCE_SECONDS}s")
 
 
 def test_the_operators_log_is_json_lines_without_stack_traces(orphaned: tuple[Space, str], operator: Release) -> None:

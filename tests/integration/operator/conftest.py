@@ -36,7 +36,7 @@ from mcp_orchestrator.controllers.probe import Unreachable
 from mcp_orchestrator.settings import Settings
 from tests import cluster
 from tests.objects import condition
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 Json = dict[str, Any]
 
@@ -141,7 +141,7 @@ class World:
             yield
         finally:
             loop.call_soon_threadsafe(stop.set)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await running
             gc.collect()  # what kopf left open is found now, in this test, where it is expected
 

@@ -35,7 +35,8 @@ NOT_OURS = {
 def test_the_runner_s_client_conforms(scenario: str, revision: str, tmp_path: Path) -> None:
     command = f"{shlex.quote(sys.executable)} {shlex.quote(str(CLIENT))}"
     done = suite.run(
-        *("client", "--command", command, "--scenario", scenario, "--spec-version", revision, "-o", tmp_path)
+        *("client", "--command", command, "--scenario", scenario, "--spec-version", revision, "-o", tmp_path),
+        *("--timeout", "150000"),  # milliseconds: a program that starts on a busy machine takes its time
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (checks,) = tmp_path.glob("*/checks.json")

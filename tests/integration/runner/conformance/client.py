@@ -41,7 +41,7 @@ async def main(url: str, scenario: str) -> int:
     async with McpCaller({"suite": url}, run_uid="conformance") as caller:
         for number, (tool, arguments) in enumerate(calls):
             try:
-                answer = await caller.call(Call(f"call-{number}", "suite", tool, arguments, timeout_seconds=20))
+                answer = await caller.call(Call(f"call-{number}", "suite", tool, arguments, timeout_seconds=60))
                 print(tool, "answered", json.dumps(answer.result))
             except CallFailed as failed:
                 print(tool, "failed:", failed.error_class, failed.message)

@@ -154,12 +154,9 @@ class Runs:
         earlier = self._store.get(Key(records.JOB, key.namespace, kueue.earlier_job(run)))
         seen = ObservedRun(run=run, rivals=rivals, earlier_job=earlier)
         job = await self._job(run)
-        if job is None and not attempts.current_runner(run):
-            # The end of a Job may be known before its runner's first word, without which another Job would be made.
-            run = await self._fresh(key, run)
-            seen, job = replace(seen, run=run), await self._job(run)
         if job is None:
-            return seen
+            # The end of a Job may be known before its runner's first word, without which another Job would be made.
+            return seen if attempts.current_runner(run) else replace(seen, run=await self._fresh(key, run))
         ended = endings.has_ended(job)
         if ended and not (run.status.runner and run.status.runner.outcome):
             # The Job's end may be known before the runner's last word: ask for that word.

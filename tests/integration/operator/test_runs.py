@@ -266,10 +266,6 @@ async def test_what_administrators_gave_the_runners_account_stays_and_reaches_th
     await running.client.create(resources.SERVICE_ACCOUNTS, account)
     await ready(running)
     await running.apply(a_run())
-    await running.until_phase("run", "Running")
-    found = await running.get(resources.SERVICE_ACCOUNTS, RUNNER_MANAGER)
-    assert found["metadata"]["annotations"] == role
-    assert found["automountServiceAccountToken"] is True
 
     async def pods() -> list[Any]:
         selector = "app.kubernetes.io/component=run"
@@ -279,3 +275,6 @@ async def test_what_administrators_gave_the_runners_account_stays_and_reaches_th
 
     (pod,) = await eventually("the run's pod", pods)
     assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    found = await running.get(resources.SERVICE_ACCOUNTS, RUNNER_MANAGER)
+    assert found["metadata"]["annotations"] == role
+    assert found["automountServiceAccountToken"] is True

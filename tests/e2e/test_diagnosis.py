@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import programs
-from tests.e2e.servers import MISBEHAVING, VOLUME, by_http, by_stdio, hold, let_go, the_programs
+from tests.e2e.servers import MISBEHAVING, PYTHON, VOLUME, by_http, by_stdio, hold, let_go, the_programs
 from tests.e2e.space import Space, eventually
 from tests.objects import DEMO_IMAGE, a_run, a_server
 
@@ -282,9 +282,12 @@ def failures(space: Space) -> Space:
 
 
 def answers(space: Space, server: str) -> bool:
-    """Whether calls to the server reach one of its pods."""
+    """Whether calls to the server reach one of its pods, as its Service says and as its node does a moment later."""
     slices = space.list("endpointslices", "-l", f"kubernetes.io/service-name={server}")
-    return any(end["conditions"]["ready"] for found in slices for end in found["endpoints"] or ())
+    if any(end["conditions"]["ready"] for found in slices for end in found["endpoints"] or ()):
+        return True
+    connect = f"import socket; socket.create_connection(('{server}.{space.namespace}.svc', 8080), 5); print('open')"
+    return space.execute("deploy/program", PYTHON, "-c", connect, check=False) == "open\n"
 
 
 @pytest.mark.parametrize("name", CASES)

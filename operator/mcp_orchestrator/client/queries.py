@@ -115,7 +115,7 @@ def results(name: str, access: Access, output: str, task: str) -> Exit:
 async def _result(cluster: Cluster, run: WorkflowRun, name: str) -> Any:
     task = next((one for one in run.status.tasks if one.name == name), None)
     if task is None:
-        known = ", ".join(one.name for one in run.status.tasks[:20]) or "none yet"
+        known = ", ".join(one.name for one in run.status.tasks[:20]) or "none"
         raise Failed(f'{run.metadata.name} has no task "{name}"; it has {known}', Exit.GONE)
     if "result" in task.model_fields_set:
         return task.result

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
+from mcp_orchestrator.client import arguments
 from mcp_orchestrator.client import main as client
 
 
@@ -44,7 +45,7 @@ def complete() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = arguments.Parser(
         prog="mcp-orchestrator", description="MCP servers and workflows of MCP tool calls on Kubernetes."
     )
     parser.add_argument("--version", action="version", version=metadata.version("mcp-orchestrator"))

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from mcp_orchestrator.client.cluster import Access
 
     Programs = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake of the command line in a line, as commands tell all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the message, and where to read on."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def of_run(programs: Programs, command: str, about: str, *formats: str) -> argparse.ArgumentParser:
@@ -87,7 +95,7 @@ def name(text: str) -> str:
 def given_name(text: str) -> str:
     """The name of an object. It becomes part of an address, where more than names has a meaning."""
     if not re.fullmatch(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name: names have small letters, digits, '-' and '.'")
+        raise argparse.ArgumentTypeError(f"{text!r} is no name: names have lower-case letters, digits, '-' and '.'")
     return text
 
 

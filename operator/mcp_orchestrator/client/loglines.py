@@ -17,9 +17,10 @@ def told(line: str) -> str:
     fields = _fields(line)
     if not {"time", "message"} <= fields.keys():
         return line
-    facts = (fields.get(name) for name in ("task", "error_class", "reason"))
+    message, reason = str(fields["message"]), str(fields.get("reason") or "")
+    facts = (fields.get("task"), fields.get("error_class"), "" if message.endswith(reason.lower()) else reason)
     level = "" if fields.get("level") == "INFO" else f"{fields.get('level', '')} "
-    parts = [f"{str(fields['time'])[11:19]}  {level}{fields['message']}", *(str(fact) for fact in facts if fact)]
+    parts = [f"{str(fields['time'])[11:19]}  {level}{message}", *(str(fact) for fact in facts if fact)]
     return "  ".join(parts)
 
 

@@ -28,12 +28,12 @@ HEADS = ("RUN", "TEMPLATE", "PHASE", "PROGRESS", "WAITING", "DURATION", "MESSAGE
 def show_list(access: Access, output: str, template: str) -> Exit:
     """The runs of the namespace, the newest first. Raises Failed."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work() -> tuple[str, list[dict[str, Any]]]:
         async with opened(access) as cluster:
             found = await cluster.client.list_all(resources.WORKFLOW_RUNS, cluster.namespace, convert=dict)
-            return found.items
+            return cluster.namespace, found.items
 
-    bodies = asyncio.run(work())
+    namespace, bodies = asyncio.run(work())
     runs = [body for body in bodies if not template or _template(body) == template]
     runs.sort(key=lambda body: (str(body["metadata"]["creationTimestamp"]), body["metadata"]["name"]), reverse=True)
     terminal = Terminal.of()
@@ -41,17 +41,13 @@ def show_list(access: Access, output: str, template: str) -> Exit:
         show_data({"apiVersion": "v1", "kind": "List", "items": runs}, output, terminal)
         return Exit.OK
     if not runs:
-        terminal.line("There are no runs.")
+        terminal.line(f"There are no runs{f' of {template}' if template else ''} in namespace {namespace}.")
         return Exit.OK
     rows = [HEADS, *map(_row, runs)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    for row in rows:
-        cells = [f"{text:<{width}}" for text, width in zip(row, widths, strict=False)]
-        room = terminal.columns - sum(widths) - 2 * len(widths)
-        message = row[-1] if not terminal.columns or len(row[-1]) <= room else row[-1][: max(0, room - 1)] + "…"
+    for row, cells in zip(rows, terminal.aligned(rows), strict=True):
         if row is not HEADS:
             cells[2] = terminal.paint(cells[2], phases.colour(row[2]))
-        terminal.line("  ".join((*cells, message)).rstrip())
+        terminal.line("  ".join(cells).rstrip())
     return Exit.OK
 
 
@@ -86,7 +82,7 @@ def show(name: str, access: Access, output: str) -> Exit:
     for line in table(status.tasks, terminal, settings.clock()):
         terminal.line(line)
     if ended:
-        show_end(run, terminal)
+        show_end(run, terminal, below_tasks=True)
     return Exit.OK
 
 
@@ -119,7 +115,7 @@ def results(name: str, access: Access, output: str, task: str) -> Exit:
 async def _result(cluster: Cluster, run: WorkflowRun, name: str) -> Any:
     task = next((one for one in run.status.tasks if one.name == name), None)
     if task is None:
-        known = ", ".join(one.name for one in run.status.tasks[:20]) or "none yet"
+        known = ", ".join(one.name for one in run.status.tasks[:20]) or "none"
         raise Failed(f'{run.metadata.name} has no task "{name}"; it has {known}', Exit.GONE)
     if "result" in task.model_fields_set:
         return task.result
@@ -153,7 +149,7 @@ def logs(name: str, access: Access, output: str, lines: int) -> Exit:
                 key=lambda pod: str(pod["metadata"]["creationTimestamp"]),
             )
             if not found:
-                raise Failed(f"{name} has no pod (any more)", Exit.GONE)
+                raise Failed(f"{name} has no pod: it is {phases.state(run)}", Exit.GONE)
             return [line for pod in found for line in await scenes.log(cluster.client, pod, "runner", lines)]
 
     terminal = Terminal.of()

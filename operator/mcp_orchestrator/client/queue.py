@@ -27,7 +27,7 @@ from mcp_orchestrator.planning.queue import outlook
 from mcp_orchestrator.planning.queue.outlook import Outlook, Place
 from mcp_orchestrator.planning.runs import runstatus
 
-HEADS = ("#", "RUN", "TEMPLATE", "PRIORITY", "WAITING", "REASON", "EXPECTED START")
+HEADS = ("#", "RUN", "TEMPLATE", "PRIORITY", "WAITING", "EXPECTED START", "REASON")
 LIMITS_KEY = "limits.yaml"
 
 
@@ -36,6 +36,8 @@ class Seen:
     """The queue, and what keeps it from being the whole truth."""
 
     outlook: Outlook
+    namespace: str
+    """The one that commands work in: their user may name runs of it by the name alone."""
     caveats: tuple[str, ...] = ()
 
 
@@ -52,7 +54,8 @@ def run(access: Access, output: str, limits: tuple[str, str]) -> Exit:
         show_data(_wire(places, seen, now), output, terminal)
         return Exit.OK
     if places:
-        _show(places, terminal, now)
+        for cells in terminal.aligned([HEADS, *rows(places, seen.namespace, now)]):
+            terminal.line("  ".join(cells).rstrip())
     running = f"running {seen.outlook.running}"
     if seen.outlook.limit is not None:
         running += f" of {seen.outlook.limit}"
@@ -85,7 +88,7 @@ async def _look(cluster: Cluster, limits: tuple[str, str]) -> Seen:
         {(one.metadata.namespace, one.metadata.name): one for one in servers},
         found,
     )
-    return Seen(outlook.outlook(there, settings.clock()), tuple(caveats))
+    return Seen(outlook.outlook(there, settings.clock()), cluster.namespace, tuple(caveats))
 
 
 async def _all(cluster: Cluster, resource: Resource, model: Any, namespace: str) -> list[Any]:
@@ -102,24 +105,22 @@ async def _limits(cluster: Cluster, namespace: str, name: str) -> Limits | None:
         return None
 
 
-def _show(places: list[Place], terminal: Terminal, now: datetime) -> None:
-    several = len({place.run.metadata.namespace for place in places}) > 1
-    rows = [HEADS, *(_row(place, now, several=several) for place in places)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        terminal.line("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
+def rows(places: list[Place], namespace: str, now: datetime) -> list[tuple[str, ...]]:
+    """The table, without its heads. Runs have their namespace before them, unless all are of `namespace`."""
+    elsewhere = any(place.run.metadata.namespace != namespace for place in places)
+    return [_row(place, now, elsewhere=elsewhere) for place in places]
 
 
-def _row(place: Place, now: datetime, *, several: bool) -> tuple[str, ...]:
+def _row(place: Place, now: datetime, *, elsewhere: bool) -> tuple[str, ...]:
     metadata, reference = place.run.metadata, place.run.spec.template_ref
     return (
         str(place.position or "-"),
-        f"{metadata.namespace}/{metadata.name}" if several else metadata.name,
+        f"{metadata.namespace}/{metadata.name}" if elsewhere else metadata.name,
         reference.name if reference else "-",
         place.priority,
         runstatus.human(max(timedelta(0), now - (metadata.creation_timestamp or now))),
-        " ".join(place.words.split()),
         expectation(place, now),
+        " ".join(place.words.split()),
     )
 
 

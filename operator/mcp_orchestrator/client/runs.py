@@ -73,7 +73,7 @@ def watch(name: str, access: Access, output: str, patience_seconds: int | None) 
 
     async def work() -> Exit:
         async with opened(access) as cluster, heeded(partial(_leave, cluster, name, OnInterrupt.DETACH)):
-            return _told(await stay(cluster, name, patience_seconds, show=output == "text"), output)
+            return _told(await stay(cluster, name, patience_seconds, show=output == "text"), output, below_tasks=True)
 
     return asyncio.run(work())
 
@@ -84,7 +84,7 @@ async def attend(cluster: Cluster, made: dict[str, Any], order: Stay, output: st
     if order.follow or order.wait:
         async with heeded(partial(_leave, cluster, name, order.on_interrupt)):
             body = await stay(cluster, name, order.patience_seconds, show=order.follow and output == "text")
-        ended = _told(body, output)
+        ended = _told(body, output, below_tasks=order.follow)
         if order.results_directory:
             result_of(readable(body)).write(order.results_directory)
         return ended
@@ -171,11 +171,11 @@ async def _leave(cluster: Cluster, name: str, on_interrupt: OnInterrupt) -> str:
     return f"{given.told}; {follow}"
 
 
-def _told(body: dict[str, Any], output: str) -> Exit:
-    """Tell how the run ended; its exit code."""
+def _told(body: dict[str, Any], output: str, *, below_tasks: bool) -> Exit:
+    """Tell how the run ended, `below_tasks` where these were shown before; its exit code."""
     terminal = Terminal.of()
     if output == "text":
-        show_end(readable(body), terminal)
+        show_end(readable(body), terminal, below_tasks=below_tasks)
     else:
         show_data(body, output, terminal)
     return EXITS.get(RunPhase(body["status"]["phase"]), Exit.FAILED)
@@ -215,12 +215,13 @@ async def _states(cluster: Cluster, name: str) -> AsyncIterator[dict[str, Any]]:
         raise cluster.no_run(name) from error
 
 
-def show_end(run: WorkflowRun, terminal: Terminal) -> None:
+def show_end(run: WorkflowRun, terminal: Terminal, *, below_tasks: bool = False) -> None:
     """How the run ended, and what came out of it."""
     status, name = run.status, run.metadata.name
     took = f" in {status.duration}" if status.duration else ""
     head = f"{name} {_ENDS.get(status.phase or RunPhase.FAILED, 'failed')}{took}"
-    terminal.line()
+    if below_tasks and status.tasks:
+        terminal.line()
     terminal.hanging("", f"{terminal.paint(head, phases.colour(status.phase))}: {status.message}")
     given.show_outputs(status.outputs or {}, terminal)
     if status.outputs_secret:

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -47,6 +48,16 @@ class Terminal:
     def paint(self, text: str, colour: str) -> str:
         """The text in a colour, where there are colours."""
         return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colours else text
+
+    def aligned(self, rows: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The cells of a table, each as wide as its column; those of the last column end where the terminal does."""
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+        room = self.columns - sum(widths) - 2 * len(widths)
+        found = []
+        for row in rows:
+            last = row[-1] if not self.columns or len(row[-1]) <= room else row[-1][: max(0, room - 1)] + "…"
+            found.append([*(f"{text:<{width}}" for text, width in zip(row, widths, strict=False)), last])
+        return found
 
     def hanging(self, first: str, text: str) -> None:
         """`text` behind `first`; its further lines begin where it began."""

@@ -181,7 +181,7 @@ async def test_the_queue_is_shown_with_order_reason_and_expected_start(world: Wo
         told = json.loads(await queue(world, kubeconfig, "-o", "json"))
 
     lines = shown.splitlines()
-    assert lines[0].split() == ["#", "RUN", "TEMPLATE", "PRIORITY", "WAITING", "REASON", "EXPECTED", "START"]
+    assert lines[0].split() == ["#", "RUN", "TEMPLATE", "PRIORITY", "WAITING", "EXPECTED", "START", "REASON"]
     # The queue is that of the whole cluster: runs of other namespaces may stand between these.
     assert [line.split()[1:4] for line in lines[1:4]] == [
         ["third", "clock", "high"],

@@ -46,6 +46,8 @@ def shell(line: str, *words: str | Path, before: tuple[str, ...] = ()) -> subpro
         pytest.param("mcp list --kubeconfig <(printf '\\xff')", 5, "can't be read", id="a kubeconfig that is no text"),
         pytest.param("mcp list --kubeconfig /", 5, "Is a directory", id="a kubeconfig that is no file"),
         pytest.param("mcp get a/b", 2, "'a/b' is no name", id="two names in one"),
+        pytest.param("mcp get", 2, "mcp-orchestrator get: the following arguments are required: RUN", id="no run"),
+        pytest.param("mcp gte x", 2, "mcp-orchestrator: argument COMMAND: invalid choice: 'gte'", id="no command"),
         pytest.param("mcp get ''", 2, "'' is no name", id="a name without letters"),
         pytest.param("mcp list -n '?x'", 2, "'?x' is no name", id="a namespace with a question mark"),
     ],
@@ -56,7 +58,7 @@ def test_bad_surroundings_are_told_in_a_line(line: str, code: int, words: str) -
     assert done.returncode == code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
-    assert bool(done.stderr) == bool(words)
+    assert len(done.stderr.splitlines()) == bool(words)
 
 
 def test_a_directory_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_the_end_of_a_cancelled_run_is_told_once() -> None:
     out = io.StringIO()
     run = run_of(RunPhase.CANCELLED, {"cancel": CancelMode.GRACEFUL}, message="spec.cancel is Graceful", duration="3s")
     show_end(run, Terminal(out))
-    assert out.getvalue().splitlines()[1] == f"{run.metadata.name} was cancelled in 3s: spec.cancel is Graceful"
+    assert out.getvalue().splitlines()[0] == f"{run.metadata.name} was cancelled in 3s: spec.cancel is Graceful"
 
 
 def test_a_retry_is_the_same_run_without_its_orders() -> None:

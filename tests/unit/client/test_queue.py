@@ -30,3 +30,18 @@ def test_an_expected_start_is_told_in_the_words_of_people(
     place = Place(a_run(), Priority.MEDIUM, "ClusterLimit", "ClusterLimit: 1 of 1 running", position, start)
 
     assert queue.expectation(place, NOW) == words
+
+
+@pytest.mark.parametrize(
+    ("namespace", "shown"),
+    [
+        pytest.param("default", "field-notes-1", id="the one that commands work in"),
+        pytest.param("other", "default/field-notes-1", id="another one"),
+    ],
+)
+def test_a_run_has_its_namespace_before_it_where_a_command_would_not_find_it_without(
+    namespace: str, shown: str
+) -> None:
+    place = Place(a_run(), Priority.MEDIUM, "ClusterLimit", "ClusterLimit: 1 of 1 running", 1)
+
+    assert [row[1] for row in queue.rows([place], namespace, NOW)] == [shown]

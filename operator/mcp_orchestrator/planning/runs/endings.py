@@ -45,7 +45,8 @@ def rejected(run: WorkflowRun, found: Rejected, now: datetime) -> Plan:
 def unready(run: WorkflowRun, found: Waiting, now: datetime) -> Plan:
     """End a run that has waited for a server as long as it may. Nothing of it ran."""
     message = f"the run has waited {found.patience_seconds} s (serverWaitSeconds): {found.message}"
-    remedy = "See why the server is not ready, then create a new run; or raise serverWaitSeconds of the workflow."
+    look = f"kubectl -n {run.metadata.namespace} get mcpservers -o wide"
+    remedy = f"See what keeps the server ({look}), then create a new run; or raise serverWaitSeconds of the workflow."
     return _finish(Last(run, now), found.reason, message, Failure(found.reason, message, remedies=(remedy,)))
 
 

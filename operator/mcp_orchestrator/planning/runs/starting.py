@@ -59,7 +59,7 @@ def before_admission(observed: ObservedRun, settings: Settings, now: datetime) -
         return queued
     fields: dict[str, Any] = {"cancellation": order} if order else {}
     if not run.status.runner:
-        fields["progress"] = f"0/{len(found.template.spec.tasks)}"
+        fields["progress"] = f"0/{len(found.template.spec.every_task)}"
     reason, message = observed.obstacle.pool.reason, _words(observed.obstacle)
     return replace(_wait(run, RunPhase.QUEUED, reason, message, now, fields), candidate=queued.candidate)
 
@@ -175,7 +175,7 @@ def _admit(observed: ObservedRun, found: Resolved, settings: Settings, now: date
         "template": found.template,
         "servers": found.servers,
         "traceparent": runstatus.traceparent(run.metadata.uid),
-        "progress": f"0/{len(found.template.spec.tasks)}",
+        "progress": f"0/{len(found.template.spec.every_task)}",
         **({"resumed_packs": found.resumed_packs} if found.resumed_packs else {}),
     }
     started = _start(run, fields, "The run starts", settings, now)

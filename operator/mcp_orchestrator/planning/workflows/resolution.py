@@ -17,6 +17,7 @@ from mcp_orchestrator.api.workflow import Workflow
 from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.api.workflowrunstatus import RunReason
 from mcp_orchestrator.api.workflowtemplate import Mistake, TemplateReason, WorkflowTemplate
+from mcp_orchestrator.planning import mistakes
 from mcp_orchestrator.planning.children import manifests, runjob
 from mcp_orchestrator.planning.workflows import checks, nesting, parameters
 from mcp_orchestrator.planning.workflows.remembering import remembered
@@ -154,10 +155,16 @@ def _workflows(run: WorkflowRun, around: Surroundings) -> _Workflows | Waiting:
         name = run.spec.template_ref.name if run.spec.template_ref else ""
         template = around.templates.get(name)
         if template is None:
+            hint = mistakes.suggestion(name, around.templates)
+            remedy = (
+                f'{hint} Then delete this run and name that one; else create "{name}"'
+                if hint
+                else "; create it, or delete this run and name another"
+            )
             return Waiting(
                 RunReason.TEMPLATE_NOT_FOUND,
                 f'spec.templateRef.name: there is no WorkflowTemplate "{name}" in namespace '
-                f'"{run.metadata.namespace}"; create it, or delete this run and name another',
+                f'"{run.metadata.namespace}"{remedy}',
             )
         workflow, path = template.spec.workflow, f"WorkflowTemplate {name} spec"
     return _Workflows(template, workflow, path, nesting.find(workflow, around.templates, path, name))
@@ -194,8 +201,8 @@ def _unready(names: Iterable[str], servers: Mapping[str, MCPServer]) -> Waiting 
         if ready is None:
             return Waiting(RunReason.SERVER_NOT_READY, f'MCPServer "{name}" has not been checked yet')
         if ready.status != conditions.ConditionStatus.TRUE:
-            since = f"{ready.last_transition_time:%Y-%m-%dT%H:%M:%SZ}"
-            return Waiting(RunReason.SERVER_NOT_READY, f'MCPServer "{name}" is not ready since {since}: {ready.reason}')
+            since = f"since {ready.last_transition_time:%Y-%m-%dT%H:%M:%SZ}: {ready.reason}"
+            return Waiting(RunReason.SERVER_NOT_READY, f'MCPServer "{name}" has not been ready {since}')
     return None
 
 

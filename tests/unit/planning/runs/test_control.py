@@ -381,6 +381,7 @@ def test_a_run_waits_for_a_server_only_as_long_as_its_workflow_says() -> None:
     assert status_of(made)["phase"] == "Failed"
     assert held(made)["Succeeded"] == ("False", "ServerNotReady")
     assert status_of(made)["message"].startswith("the run has waited 60 s (serverWaitSeconds): MCPServer")
+    assert "kubectl -n default get mcpservers -o wide" in status_of(made)["diagnosis"]["recommendations"][0]
     assert "raise serverWaitSeconds" in status_of(made)["diagnosis"]["recommendations"][0]
 
 

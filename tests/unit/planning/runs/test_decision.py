@@ -119,7 +119,7 @@ def verdict(made: Plan) -> kstatus.Verdict:
         pytest.param(
             replace(READY, around=around(TEMPLATE, {"time": a_server(ready=False)})),
             "ServerNotReady",
-            'MCPServer "time" is not ready since 2026-01-02T03:04:05Z: Starting',
+            'MCPServer "time" has not been ready since 2026-01-02T03:04:05Z: Starting',
             id="a server that is not ready",
         ),
     ],
@@ -157,6 +157,14 @@ def test_a_run_that_could_start_is_queued_until_it_has_a_slot() -> None:
     assert status["message"] == "waits for a slot: the cluster has its limit of 2 at once"
     assert verdict(made) == kstatus.Verdict.IN_PROGRESS
     assert "jobName" not in status
+
+
+def test_the_tasks_of_finally_count_before_the_start_too() -> None:
+    template = a_template(a_task("a"), finally_=(a_task("z"),))
+    ready = ObservedRun(a_run(), around(template, SERVERS))
+
+    assert status_of(plan(replace(ready, obstacle=QUEUED.obstacle)))["progress"] == "0/2"
+    assert status_of(plan(replace(ready, slot=True)))["progress"] == "0/2"
 
 
 def test_a_queued_run_goes_on_wanting_a_slot_without_a_write() -> None:

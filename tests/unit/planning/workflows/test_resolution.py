@@ -110,6 +110,13 @@ def test_the_digest_is_that_of_the_meaning_and_not_of_the_order_of_keys() -> Non
             id="no such template",
         ),
         pytest.param(
+            partial(resolve, a_template(name="field-note")),
+            RunReason.TEMPLATE_NOT_FOUND,
+            'spec.templateRef.name: there is no WorkflowTemplate "field-notes" in namespace "default"; '
+            'did you mean "field-note"? Then delete this run and name that one; else create "field-notes"',
+            id="a template with another name",
+        ),
+        pytest.param(
             partial(resolve, a_template(a_task(server="tiem"))),
             RunReason.SERVER_NOT_FOUND,
             'WorkflowTemplate field-notes spec.tasks[0].server: there is no MCPServer "tiem" in the namespace; '
@@ -119,13 +126,13 @@ def test_the_digest_is_that_of_the_meaning_and_not_of_the_order_of_keys() -> Non
         pytest.param(
             partial(resolve, a_spec(), [settled(tools=None, ready=False)]),
             RunReason.SERVER_NOT_READY,
-            'MCPServer "time" is not ready since 2026-01-02T03:04:05Z: Starting',
+            'MCPServer "time" has not been ready since 2026-01-02T03:04:05Z: Starting',
             id="a server that was never asked",
         ),
         pytest.param(
             partial(resolve, a_spec(), [settled(ready=False)]),
             RunReason.SERVER_NOT_READY,
-            'MCPServer "time" is not ready since 2026-01-02T03:04:05Z: Starting',
+            'MCPServer "time" has not been ready since 2026-01-02T03:04:05Z: Starting',
             id="a server that was well before",
         ),
         pytest.param(

@@ -53,9 +53,9 @@ def show_list(access: Access, output: str, template: str) -> Exit:
 
 def _row(body: dict[str, Any]) -> tuple[str, ...]:
     status = body.get("status", {})
-    message = " ".join(str(status.get("message", "")).split())
+    message, *more = str(status.get("message", "")).splitlines() or [""]
     known = (status.get(name, "") for name in ("phase", "progress", "waitingReason", "duration"))
-    return (body["metadata"]["name"], _template(body) or "-", *known, message)
+    return (body["metadata"]["name"], _template(body) or "-", *known, f"{message} …" if more else message)
 
 
 def _template(body: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from mcp_orchestrator.gateway import child, config, egress, sdk
 from mcp_orchestrator.gateway.failures import Failure, FailureClass, UpstreamError
+from mcp_orchestrator.planning import wording
 
 _REFUSALS = frozenset({401, 403, 408, 425, 429, 502, 503, 504})
 _ANSWER_TYPES = ("application/json", "text/event-stream")
@@ -54,7 +55,9 @@ def explain(
         return _slow(configuration, process)
     if isinstance(error, ValidationError):
         return Failure(FailureClass.PROTOCOL, _invalid(error, tools))
-    return Failure(FailureClass.PROTOCOL, f"the server's answer can't be used: {_one_line(error)}{_rubbish(process)}")
+    return Failure(
+        FailureClass.PROTOCOL, f"the server's answer can't be used: {wording.of_error(error)}{_rubbish(process)}"
+    )
 
 
 def slow_start(configuration: config.GatewayConfig, process: child.Child | None) -> Failure:
@@ -119,15 +122,15 @@ def _transport(error: Exception, host: str, field: str) -> Failure:
         message = f"{error}: set spec.remote.allowPrivate if that is intended"
         return Failure(FailureClass.PRIVATE_ADDRESS, message)
     if isinstance(error, httpx2.DecodingError):
-        return Failure(FailureClass.PROTOCOL, f"the answer of {host} can't be used: {_one_line(error)}")
+        return Failure(FailureClass.PROTOCOL, f"the answer of {host} can't be used: {wording.of_error(error)}")
     if isinstance(error, httpx2.ReadTimeout | httpx2.WriteTimeout):
         return Failure(FailureClass.TIMEOUT, f"{host} did not answer in time")
     if isinstance(error, httpx2.ConnectTimeout):
         limit = egress.CONNECT_TIMEOUT_SECONDS
         return Failure(FailureClass.CONNECT, f"{host} did not accept a connection within {limit:g} s: check {field}")
     if isinstance(error, httpx2.ConnectError):
-        return Failure(FailureClass.CONNECT, f"can't connect to {host}: {_one_line(error)}: check {field}")
-    return Failure(FailureClass.CONNECT, f"the connection to {host} broke: {_one_line(error)}")
+        return Failure(FailureClass.CONNECT, f"can't connect to {host}: {wording.of_error(error)}: check {field}")
+    return Failure(FailureClass.CONNECT, f"the connection to {host} broke: {wording.of_error(error)}")
 
 
 def _slow(configuration: config.GatewayConfig, process: child.Child | None) -> Failure:
@@ -168,7 +171,3 @@ def _last_words(process: child.Child | None, nothing: str = "") -> str:
     tail = process.tail() if process is not None else ""
     # On one line: kubectl's tables end at the first line break.
     return f"; it wrote last: {' | '.join(tail.splitlines())}" if tail else nothing
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:500] or type(error).__name__

@@ -15,6 +15,9 @@ _UNFIT = re.compile(
 )
 
 
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
+
+
 def fit(text: str, limit_bytes: int = MESSAGE_BYTES) -> str:
     """`text` without what a terminal or an API server would stumble over, in at most `limit_bytes` as UTF-8."""
     # What is left after the cut is at most this long, and a hostile text may be very much longer.
@@ -24,6 +27,11 @@ def fit(text: str, limit_bytes: int = MESSAGE_BYTES) -> str:
 def one_line(text: str, limit_bytes: int = MESSAGE_BYTES) -> str:
     """`fit`, on one line."""
     return cut(" ".join(fit(text, limit_bytes).split()), limit_bytes)
+
+
+def of_error(error: BaseException, limit_bytes: int = 1024) -> str:
+    """What the error says, on one line, without the numbers of the operating system; its type where it says nothing."""
+    return one_line(_ERRNO.sub("", str(error)), limit_bytes) or type(error).__name__
 
 
 def cut(text: str, limit_bytes: int) -> str:

@@ -90,14 +90,14 @@ def _explained(error: BaseException, seen: wire.Wire, server: str) -> CallFailed
         if exchange.status >= 300 and (error.message in _STAND_INS or exchange.refused or exchange.status < 400):
             return _http(error, exchange, seen, server)
         return _json_rpc(error, exchange, seen, server)
-    words = wording.one_line(str(error) or type(error).__name__, 1024)
+    words = wording.of_error(error)
     if isinstance(error, ValidationError):
         words = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:3])
     return _unreadable("is no valid MCP", words, seen, server)
 
 
 def _broken(error: Exception, seen: wire.Wire, server: str) -> CallFailed:
-    words = wording.one_line(str(error) or type(error).__name__, 1024)
+    words = wording.of_error(error)
     match error:
         case httpx2.ConnectError():
             return CallFailed(ErrorClass.CONNECT, f'can\'t connect to server "{server}": {words}', never_sent=True)

@@ -54,12 +54,12 @@ class Found:
 
     @property
     def recommendations(self) -> tuple[str, ...]:
-        """What to do: as it is on record, or the command that lets a run go on which was stopped."""
+        """What to do: as it is on record, or what helps a run that waits, or lets one go on which was stopped."""
         status, verb = self.run.status, {RunPhase.CANCELLED: "retry", RunPhase.SUSPENDED: "resume"}
         if status.diagnosis:
             return status.diagnosis.recommendations
         if status.phase not in verb:
-            return ()
+            return failures.while_waiting(self.run)
         metadata = self.run.metadata
         return (f"To let it go on: mcp-orchestrator {verb[status.phase]} {metadata.name} -n {metadata.namespace}",)
 

@@ -39,7 +39,10 @@ def gather(run: WorkflowRun, failed: Iterable[TaskStatus], scene: Scene) -> tupl
         *(_of_task(task) for task in [*failed][:MAX_TASKS]),
         *(_of_server(scene.server, run) if scene.server else ()),
         *_of_own_pods(scene),
-        *_of_warnings(scene.warnings, run),
+    ]
+    told = [piece.message for piece in pieces]
+    pieces += [
+        *(piece for piece in _of_warnings(scene.warnings, run) if not _is_told(piece, told)),
         *(_piece("diagnosis", f"not looked at: {gap}") for gap in scene.gaps),
     ]
     kept, left = [], MAX_BYTES
@@ -149,6 +152,12 @@ def _of_warnings(warnings: Iterable[Object], run: WorkflowRun) -> list[Evidence]
         words = f"{reason}{f' ×{times}' if times > 1 else ''}: {masking.masked(event.get('note', ''))}"
         told.setdefault((source, reason), _piece(source, words, time))
     return [*told.values()][:MAX_WARNINGS]
+
+
+def _is_told(event: Evidence, told: Iterable[str]) -> bool:
+    """Whether the status of an object says the same as the Event, in the same words."""
+    note = event.message.partition(": ")[2]
+    return bool(note) and any(message.endswith(note) for message in told)
 
 
 def _event_time(event: Object) -> datetime | None:

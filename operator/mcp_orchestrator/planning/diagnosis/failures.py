@@ -34,6 +34,20 @@ _POD_ADVICE = {
     "Unschedulable": "Check spec.pod.resources, nodeSelector and tolerations of the workflow against the nodes: "
     "kubectl describe nodes",
 }
+_QUEUE = "See its place in the queue, and when it may start: mcp-orchestrator queue -n {namespace}"
+_SERVERS = "See why: kubectl -n {namespace} get mcpservers -o wide"
+_WAITING_ADVICE = {
+    "ImagePull": _POD_ADVICE["ImagePull"],
+    "MissingReference": "Create what is missing in the run's namespace: its pod then starts by itself.",
+    "Unschedulable": _POD_ADVICE["Unschedulable"],
+    RunReason.SERVER_NOT_FOUND: _SERVERS,
+    RunReason.SERVER_NOT_READY: _SERVERS,
+    RunReason.CLUSTER_LIMIT: _QUEUE,
+    RunReason.NAMESPACE_LIMIT: _QUEUE,
+    RunReason.TEMPLATE_LIMIT: _QUEUE,
+    RunReason.SERVER_LIMIT: _QUEUE,
+}
+"""For reasons whose message does not say what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,12 @@ def of_pod(trouble: PodTrouble | None, message: str, run: WorkflowRun, remedy: s
     log = f"See the log of the run's pod: kubectl -n {run.metadata.namespace} logs job/{run.status.job_name}"
     summary = f"{message}: {trouble.message}" if trouble else message
     return Failure(class_ or ErrorClass.RUNNER, summary, remedies=(known or log,), of_pod=True)
+
+
+def while_waiting(run: WorkflowRun) -> tuple[str, ...]:
+    """What to do about a run that waits, beyond what its message says."""
+    step = _WAITING_ADVICE.get(run.status.waiting_reason or "")
+    return (step.format(namespace=run.metadata.namespace),) if step else ()
 
 
 def failed(tasks: Iterable[TaskStatus]) -> list[TaskStatus]:

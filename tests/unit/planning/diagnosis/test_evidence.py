@@ -167,6 +167,15 @@ def test_the_log_keeps_its_lines_and_its_end() -> None:
     assert len(text.encode()) <= evidence.LOG_BYTES
 
 
+def test_an_event_that_says_what_the_pod_says_is_not_told_again() -> None:
+    note = "0/3 nodes are available: 3 Insufficient cpu."
+    unplaced = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": note}
+    pod = {"metadata": {"name": "time-1"}, "status": {"phase": "Pending", "conditions": [unplaced]}}
+    found = evidence.gather(RUN, (), Scene(pods=(pod,), warnings=(an_event(note=note), an_event(name="b", note="no"))))
+
+    assert [piece.message for piece in found] == [f"PodScheduled: Unschedulable: {note}", "BackOff: no"]
+
+
 @given(
     st.lists(st.text(max_size=3000), max_size=30),
     st.lists(st.text(max_size=3000), max_size=30),

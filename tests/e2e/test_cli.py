@@ -150,7 +150,7 @@ def test_runs_can_be_listed_seen_and_their_results_read(servers: Space) -> None:
     whole = programs.run(servers, "results", "large", "--task", "work").stdout
     assert whole == f"Echo: {'y' * 40_000}\n"
     log = programs.run(servers, "logs", "seen").stdout.splitlines()
-    assert [line[10:] for line in log] == ["task running  now", "task succeeded  now", "run succeeded  Succeeded"]
+    assert [line[10:] for line in log] == ["task running  now", "task succeeded  now", "run succeeded"]
     lines = programs.run(servers, "logs", "seen", "-o", "json").stdout.splitlines()
     assert [json.loads(line)["message"] for line in lines] == ["task running", "task succeeded", "run succeeded"]
 

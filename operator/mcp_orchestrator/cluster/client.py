@@ -8,43 +8,23 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar
+from typing import Self, TypeVar
 
 import orjson
 
-from mcp_orchestrator.cluster import config, errors, resources, retry, transport
+from mcp_orchestrator.cluster import config, errors, lists, resources, retry, transport
+from mcp_orchestrator.cluster.lists import PAGE_SIZE, Listing, Page
+from mcp_orchestrator.cluster.resources import Object
 
-Object = dict[str, Any]
 T = TypeVar("T")
 
-PAGE_SIZE = 500
 LOG_BYTES = 64 * 1024
 LIST_RESTARTS = 3
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 MERGE = "application/merge-patch+json"
-TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
-
 
 _HIGH = re.compile(rb"[\x7f-\xff]")
 _NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a list. `first` comes again if the list had to begin anew: forget the pages before it."""
-
-    items: list[Object]
-    resource_version: str
-    first: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
-    """A whole list and the version of the collection that it shows."""
-
-    items: list[T]
-    resource_version: str
 
 
 class Client:
@@ -123,7 +103,7 @@ class Client:
                 "GET",
                 resource.path(namespace),
                 {**params, "continue": token} if token else params,
-                accept=TABLE if as_table else "",
+                accept=lists.TABLE if as_table else "",
             )
             try:
                 answer = _decoded(await self._transport.call(request))
@@ -133,7 +113,7 @@ class Client:
                     raise
                 token = ""
                 continue
-            yield _page(resource, answer, first=not token)
+            yield lists.page(resource, answer, first=not token)
             token = answer["metadata"].get("continue") or ""
             if not token:
                 return
@@ -170,7 +150,7 @@ class Client:
 
     async def count(self, resource: resources.Resource, namespace: str) -> int:
         """How many objects the namespace has of that kind, without reading them."""
-        request = transport.Request("GET", resource.path(namespace), {"limit": "1"}, accept=TABLE)
+        request = transport.Request("GET", resource.path(namespace), {"limit": "1"}, accept=lists.TABLE)
         answer = _decoded(await self._transport.call(request))
         return len(answer.get("rows") or ()) + int(answer["metadata"].get("remainingItemCount") or 0)
 
@@ -301,20 +281,3 @@ def _decoded(body: bytes) -> Object:
     except orjson.JSONDecodeError as error:
         raise errors.Unavailable(f"something else than the API server answered, with no JSON: {error}") from error
     return answer
-
-
-def _page(resource: resources.Resource, answer: Object, *, first: bool) -> Page:
-    """Items of a list come without the kind that the list has in its name: give it back to them."""
-    items = answer.get("items") or _rows(answer)
-    for item in items:
-        item.setdefault("apiVersion", resource.api_version)
-        item.setdefault("kind", resource.kind)
-    return Page(items, answer["metadata"].get("resourceVersion", ""), first)
-
-
-def _rows(answer: Object) -> list[Object]:
-    names = [column["name"] for column in answer.get("columnDefinitions") or ()]
-    return [
-        {"metadata": row["object"]["metadata"], "cells": dict(zip(names, row["cells"], strict=True))}
-        for row in answer.get("rows") or ()
-    ]

@@ -12,14 +12,14 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from mcp_orchestrator import settings, telemetry
 from mcp_orchestrator.cluster import errors, resources
+from mcp_orchestrator.cluster.resources import Object
 
 logger = logging.getLogger(__name__)
 
-Object = dict[str, Any]
 REPEAT_SECONDS: Final = 600.0
 REMEMBERED: Final = 4096
 CAPACITY: Final = 1024

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from mcp_orchestrator.cluster import errors, watch
-from mcp_orchestrator.cluster.client import Client, Object
-from mcp_orchestrator.cluster.resources import Resource
+from mcp_orchestrator.cluster.client import Client
+from mcp_orchestrator.cluster.resources import Object, Resource
 from mcp_orchestrator.cluster.watch import Change, ChangeType
 
 WATCH_SECONDS = 60

@@ -14,14 +14,14 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from mcp_orchestrator import settings, telemetry
 from mcp_orchestrator.cluster import errors, resources
+from mcp_orchestrator.cluster.resources import Object
 
 logger = logging.getLogger(__name__)
 
-Object = dict[str, Any]
 RELEASED_SECONDS: Final = 1
 STUCK_SECONDS: Final = 60.0
 

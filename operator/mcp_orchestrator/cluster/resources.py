@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 GROUP = "mcp-orchestrator.io"
+
+Object = dict[str, Any]
+"""An object of the API as JSON."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mcp_orchestrator.cluster import resources
-from mcp_orchestrator.cluster.client import Client, Object
+from mcp_orchestrator.cluster.client import Client
+from mcp_orchestrator.cluster.resources import Object
 
 MAX_EVENTS = 2000
 """Warning events of a namespace that are searched: a busy one may have very many."""

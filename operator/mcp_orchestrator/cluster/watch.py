@@ -10,8 +10,8 @@ import aiohttp
 import orjson
 
 from mcp_orchestrator.cluster import errors
-from mcp_orchestrator.cluster.client import Client, Object
-from mcp_orchestrator.cluster.resources import Resource
+from mcp_orchestrator.cluster.client import Client
+from mcp_orchestrator.cluster.resources import Object, Resource
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 75.0

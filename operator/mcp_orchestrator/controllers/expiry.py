@@ -12,8 +12,8 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from mcp_orchestrator import settings
 from mcp_orchestrator.cluster import errors
-from mcp_orchestrator.cluster.client import Client, Object
-from mcp_orchestrator.cluster.resources import CACHED_ANSWERS, RUN_RECEIPTS, Resource
+from mcp_orchestrator.cluster.client import Client
+from mcp_orchestrator.cluster.resources import CACHED_ANSWERS, RUN_RECEIPTS, Object, Resource
 from mcp_orchestrator.planning.calls import cachedanswers
 from mcp_orchestrator.planning.expiry import Kept
 from mcp_orchestrator.planning.runs import receipts

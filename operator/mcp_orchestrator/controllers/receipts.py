@@ -13,8 +13,8 @@ from mcp_orchestrator.api.runreceipt import RunReceipt
 from mcp_orchestrator.api.workflowrun import WorkflowRun
 from mcp_orchestrator.api.workflowrunstatus import WorkflowRunStatus
 from mcp_orchestrator.cluster import errors
-from mcp_orchestrator.cluster.client import Client, Object
-from mcp_orchestrator.cluster.resources import RUN_RECEIPTS, WORKFLOW_RUNS
+from mcp_orchestrator.cluster.client import Client
+from mcp_orchestrator.cluster.resources import RUN_RECEIPTS, WORKFLOW_RUNS, Object
 from mcp_orchestrator.controllers import records
 from mcp_orchestrator.planning.plan import Plan
 from mcp_orchestrator.planning.runs import receipts

@@ -10,7 +10,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
-Object: TypeAlias = dict[str, Any]
+from mcp_orchestrator.cluster.resources import Object
+
 IndexFunction: TypeAlias = Callable[[Any], Iterable[Hashable]]
 Keys: TypeAlias = "list[Key]"
 Records: TypeAlias = list[Any]

@@ -12,7 +12,7 @@ from tests.unit.cluster import scripted_server
 from tests.unit.cluster.scripted_server import ScriptedServer, disconnect, ok, scripted, status, text
 
 from mcp_orchestrator import telemetry
-from mcp_orchestrator.cluster import client, config, errors, resources, retry, transport
+from mcp_orchestrator.cluster import client, config, errors, lists, resources, retry, transport
 
 RUN = {"metadata": {"name": "a", "namespace": "team", "uid": "u1"}, "spec": {"template": "t"}}
 RUN_PATH = "/apis/mcp-orchestrator.io/v1alpha1/namespaces/team/workflowruns"
@@ -120,7 +120,7 @@ async def test_a_table_has_metadata_and_what_the_columns_show() -> None:
         found = await subject.list_all(resources.WORKFLOW_RUNS, "team", convert=dict, as_table=True)
         await subject.list_all(resources.WORKFLOW_RUNS, "team", convert=dict)
     assert [(one["metadata"], one["cells"]) for one in found.items] == [({"name": "a"}, {"Name": "a", "Until": "soon"})]
-    assert [request.headers["Accept"] for request in server.received] == [client.TABLE, "application/json, */*"]
+    assert [request.headers["Accept"] for request in server.received] == [lists.TABLE, "application/json, */*"]
 
 
 @pytest.mark.parametrize(("rows", "metadata", "number"), [(0, {}, 0), (1, {}, 1), (1, {"remainingItemCount": 41}, 42)])

@@ -25,6 +25,9 @@ OPERATOR = "mcp-orchestrator"
 LOOK_SECONDS = 0.25
 PATIENCE_SECONDS = 900.0
 READY_SECONDS = 60.0
+REST_SECONDS = 3.0
+REST_PERCENT = 30.0
+"""Of one core, for all of the control plane: with nothing to do it takes about 10."""
 Process = subprocess.Popen[bytes]
 
 
@@ -84,6 +87,19 @@ class Stage:
         with processes.running("runners", environment, log, self.namespace, str(seconds)) as process:
             yield process
 
+    async def rest(self) -> None:
+        """Wait until the control plane has done what earlier scenarios left to it, such as pods for Jobs.
+
+        Raises TooSlow.
+        """
+
+        async def is_at_rest() -> bool:
+            before = [(pid, processes.usage(pid)) for pid in self.cluster.processes.values()]
+            await asyncio.sleep(REST_SECONDS)
+            return sum(processes.usage(pid).cpu_percent_since(then) for pid, then in before) < REST_PERCENT
+
+        await self._wait(is_at_rest, "the control plane is at rest", PATIENCE_SECONDS)
+
     async def submit(self, names: list[str], per_second: float = 0) -> None:
         """Create runs, of mixed priorities."""
         mixed = workload.priorities(names)
@@ -136,6 +152,7 @@ async def prepared(cluster: Cluster, namespace: str, logs: Path) -> AsyncIterato
     connection = config.load({"KUBECONFIG": str(cluster.kubeconfig)})
     async with Client(replace(connection, headers={"User-Agent": "bench"})) as client:
         stage = Stage(cluster, client, namespace, logs)
+        await stage.rest()
         await workload.prepare(client, namespace)
         yield stage
 

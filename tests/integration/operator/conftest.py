@@ -36,6 +36,7 @@ from mcp_orchestrator.controllers.probe import Unreachable
 from mcp_orchestrator.settings import Settings
 from tests import cluster
 from tests.objects import condition
+from tests.quotas import RESOURCE_QUOTAS, a_quota
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 Json = dict[str, Any]
@@ -202,6 +203,11 @@ class World:
         return await self.until(
             resources.WORKFLOW_RUNS, name, phase, lambda run: run.get("status", {}).get("phase") == phase
         )
+
+    async def forbid(self, plural: str) -> None:
+        """Let a quota refuse each new object of a kind, from when this returns."""
+        await self.client.create(RESOURCE_QUOTAS, a_quota("none", self.namespace, plural))
+        await self.until(RESOURCE_QUOTAS, "none", "in force", lambda found: found.get("status", {}).get("hard"))
 
     async def play_runner(self, name: str, **fields: Any) -> None:
         """Write a runner's part of the status, as a runner does."""

@@ -161,15 +161,7 @@ async def test_a_job_that_is_deleted_before_its_runner_began_is_made_again(runni
 
 
 async def test_a_run_says_that_a_quota_refuses_what_its_pod_needs(running: World) -> None:
-    quota = {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "none", "namespace": running.namespace},
-        "spec": {"hard": {"count/serviceaccounts": "0"}},
-    }
-    resource = resources.Resource("", "v1", "resourcequotas", "ResourceQuota")
-    await running.client.create(resource, quota)
-    await running.until(resource, "none", "in force", lambda found: found.get("status", {}).get("hard"))
+    await running.forbid("serviceaccounts")
     await ready(running)
     await running.apply(a_run())
 

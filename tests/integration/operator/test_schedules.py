@@ -121,15 +121,7 @@ async def test_a_wrong_schedule_is_a_mistake_of_the_template(running: World) -> 
 
 async def test_a_run_that_may_not_be_made_is_told_and_holds_nothing_up(running: World) -> None:
     await a_scheduled_template(running, HOURLY)
-    quota = {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "none", "namespace": running.namespace},
-        "spec": {"hard": {"count/workflowruns.mcp-orchestrator.io": "0"}},
-    }
-    resource = resources.Resource("", "v1", "resourcequotas", "ResourceQuota")
-    await running.client.create(resource, quota)
-    await running.until(resource, "none", "in force", lambda found: found.get("status", {}).get("hard"))
+    await running.forbid("workflowruns.mcp-orchestrator.io")
     await running.pass_time("clock", minutes=31)
     template = await until_next(running, "2030-01-01T11:00:00Z")
     assert template["status"]["schedules"] == [{"name": "hourly", "nextScheduleTime": "2030-01-01T11:00:00Z"}]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.builders import a_spec, a_task
 from tests.objects import an_object
+from tests.quotas import RESOURCE_QUOTAS, a_quota
 from tests.unit.runner.scripted_tools import Records, ScriptedTools, after, servers
 from tests.waiting import eventually
 
@@ -147,13 +148,8 @@ async def test_a_lock_is_known_again_when_the_answer_to_its_writing_was_lost(cli
 
 
 async def test_a_namespace_that_is_full_says_so(client: Client, namespace: str, store: ClusterStore) -> None:
-    quota = {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "answers", "namespace": namespace},
-        "spec": {"hard": {"count/cachedanswers.mcp-orchestrator.io": "0"}},
-    }
-    await client.create(resources.Resource("", "v1", "resourcequotas", "ResourceQuota"), quota)
+    quota = a_quota("answers", namespace, "cachedanswers.mcp-orchestrator.io")
+    await client.create(RESOURCE_QUOTAS, quota)
     numbers = itertools.count()
 
     async def refusal() -> str:

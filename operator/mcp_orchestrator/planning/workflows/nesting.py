@@ -62,7 +62,7 @@ def check(workflow: Workflow, nested: Nested, path: str) -> tuple[Mistake, ...]:
 
 
 def path_of(template: WorkflowTemplate) -> str:
-    """Where a nested workflow stands, for paths of mistakes."""
+    """Where the workflow of a WorkflowTemplate stands, for paths of mistakes."""
     return f"WorkflowTemplate {template.metadata.name} spec"
 
 

@@ -166,7 +166,7 @@ def _workflows(run: WorkflowRun, around: Surroundings) -> _Workflows | Waiting:
                 f'spec.templateRef.name: there is no WorkflowTemplate "{name}" in namespace '
                 f'"{run.metadata.namespace}"{remedy}',
             )
-        workflow, path = template.spec.workflow, f"WorkflowTemplate {name} spec"
+        workflow, path = template.spec.workflow, nesting.path_of(template)
     return _Workflows(template, workflow, path, nesting.find(workflow, around.templates, path, name))
 
 
